@@ -1,0 +1,1 @@
+"""Thin Ray shells around tam_dist and storage."""

@@ -1,0 +1,1 @@
+"""Projects on disk or object storage: masks, prompts, commits, checkpoints."""

@@ -1,0 +1,230 @@
+"""Settings: typed, read from ``configs/*.yaml`` (the only place that holds defaults) and dotted overrides.
+
+>>> load_config(["propagation.mem_every=10"]).propagation.mem_every
+10
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, cast
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tam_dist.errors import ConfigError
+
+
+@dataclass
+class ModelsConfig:
+    """Which weights: "embedded", a registered name, or a file."""
+
+    preset: str = MISSING
+    xmem: str = MISSING
+    sam: str = MISSING
+
+
+@dataclass
+class PropagationConfig:
+    """XMem's inference settings (facts: XMem paper section 3.4 and the official evaluation defaults)."""
+
+    short_side: int = MISSING
+    key_batch: int = MISSING
+    mem_every: int = MISSING
+    deep_update_every: int = MISSING
+    top_k: int = MISSING
+    long_term: bool = MISSING
+    min_working_frames: int = MISSING
+    max_working_frames: int = MISSING
+    num_prototypes: int = MISSING
+    max_long_term_elements: int = MISSING
+    max_permanent_frames: int = MISSING
+    query_block: int = MISSING
+
+
+@dataclass
+class SegmentationConfig:
+    embedding_cache: int = MISSING
+
+
+@dataclass
+class TrackingConfig:
+    chunk_size: int = MISSING
+    checkpoint_every: int = MISSING
+    keep_checkpoints: int = MISSING
+
+
+@dataclass
+class MediaConfig:
+    reader: str = MISSING
+
+
+@dataclass
+class CreditsConfig:
+    decoded_chunks: int = MISSING
+    writes: int = MISSING
+
+
+@dataclass
+class RuntimeConfig:
+    device: str = MISSING
+    threads: int = MISSING
+    autocast: str = MISSING
+    deterministic: bool = MISSING
+
+
+@dataclass
+class ClusterConfig:
+    propagators: int = MISSING
+    gpus_per_propagator: float = MISSING
+    refiners: int = MISSING
+    gpus_per_refiner: float = MISSING
+    decoders: int = MISSING
+    writers: int = MISSING
+    sessions_per_propagator: int = MISSING
+    sam_beside_xmem: bool = MISSING
+    max_deaths_per_chunk: int = MISSING
+    object_store_gb: float = MISSING
+
+
+@dataclass
+class Config:
+    models: ModelsConfig = MISSING
+    propagation: PropagationConfig = MISSING
+    segmentation: SegmentationConfig = MISSING
+    tracking: TrackingConfig = MISSING
+    media: MediaConfig = MISSING
+    credits: CreditsConfig = MISSING
+    runtime: RuntimeConfig = MISSING
+    cluster: ClusterConfig = MISSING
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "media.reader": ("auto", "decord", "pyav"),
+    "runtime.autocast": ("none", "bf16", "fp16"),
+}
+_POSITIVE = (
+    "propagation.short_side",
+    "propagation.key_batch",
+    "propagation.mem_every",
+    "propagation.top_k",
+    "propagation.num_prototypes",
+    "propagation.query_block",
+    "propagation.max_permanent_frames",
+    "tracking.chunk_size",
+    "tracking.checkpoint_every",
+    "tracking.keep_checkpoints",
+    "credits.decoded_chunks",
+    "credits.writes",
+    "segmentation.embedding_cache",
+    "cluster.propagators",
+    "cluster.refiners",
+    "cluster.decoders",
+    "cluster.writers",
+    "cluster.sessions_per_propagator",
+    "cluster.max_deaths_per_chunk",
+)
+
+
+def load_config(overrides: Sequence[str] = (), *, files: Iterable[str] = ()) -> Config:
+    """The defaults, the models preset, then ``files`` (YAML paths), then ``overrides`` (``key.sub=value``), in that order.
+
+    Raises :class:`ConfigError` naming the key, with the nearest existing one where it is unknown.
+    """
+    layers = [_read(path) for path in files]
+    layers.append(_from_dotlist(overrides))
+    default = _preset("default.yaml")
+    chosen = OmegaConf.merge(default, *layers)
+    preset = str(OmegaConf.select(chosen, "models.preset"))
+    layers.insert(0, _preset(f"models/{preset}.yaml"))
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), default, *layers)
+        config = cast(Config, OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error, layers)) from error
+    validate(config)
+    return config
+
+
+def validate(config: Config) -> None:
+    """Raise :class:`ConfigError` where a value makes no sense, before anything is started with it."""
+    tree = OmegaConf.structured(config)
+    for key in _POSITIVE:
+        if OmegaConf.select(tree, key) < 1:
+            raise ConfigError(f"{key} must be at least 1, not {OmegaConf.select(tree, key)}.")
+    for key, allowed in _CHOICES.items():
+        if OmegaConf.select(tree, key) not in allowed:
+            raise ConfigError(f"{key} must be one of {', '.join(allowed)}, not {OmegaConf.select(tree, key)!r}.")
+    p = config.propagation
+    if config.tracking.chunk_size % p.key_batch:
+        raise ConfigError(
+            f"propagation.key_batch ({p.key_batch}) must divide tracking.chunk_size ({config.tracking.chunk_size})."
+        )
+    if not 1 < p.min_working_frames < p.max_working_frames:
+        raise ConfigError("propagation.min_working_frames must be at least 2 and below propagation.max_working_frames.")
+    if p.max_long_term_elements <= p.num_prototypes:
+        raise ConfigError("propagation.max_long_term_elements must be above propagation.num_prototypes.")
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Plain nested dicts, as stored in a project's ``project.json``."""
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
+
+
+def from_dict(data: dict[str, Any]) -> Config:
+    """The inverse of :func:`to_dict`, checked."""
+    try:
+        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), data)))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"The stored configuration does not fit this version of tam-dist: {error}") from error
+    validate(config)
+    return config
+
+
+def _preset(name: str) -> DictConfig:
+    source = resources.files("configs").joinpath(name)
+    if not source.is_file():
+        kind, _, stem = name.rpartition("/")
+        known = sorted(p.name.removesuffix(".yaml") for p in resources.files("configs").joinpath(kind).iterdir())
+        raise ConfigError(f"There is no {kind} preset {stem.removesuffix('.yaml')!r}; there are: {', '.join(known)}.")
+    return cast(DictConfig, OmegaConf.create(source.read_text()))
+
+
+def _read(path: str) -> DictConfig:
+    try:
+        return cast(DictConfig, OmegaConf.load(path))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"The configuration file {path} cannot be read: {error}") from error
+
+
+def _from_dotlist(overrides: Sequence[str]) -> DictConfig:
+    for item in overrides:
+        if "=" not in item:
+            raise ConfigError(f"{item!r} is neither an option nor a setting; a setting looks like propagation.mem_every=10.")
+    return OmegaConf.from_dotlist(list(overrides))
+
+
+def _keys(node: DictConfig, prefix: str = "") -> list[str]:
+    found = []
+    for key in node:
+        path = f"{prefix}{key}"
+        value = node._get_node(key)
+        found.append(path)
+        if isinstance(value, DictConfig):
+            found.extend(_keys(value, f"{path}."))
+    return found
+
+
+def _explain(error: OmegaConfBaseException, layers: Sequence[DictConfig]) -> str:
+    known = _keys(_preset("default.yaml"))
+    for layer in layers:
+        for key in _keys(layer):
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+                hint = f"; did you mean {near[0]}?" if near else "; see configs/default.yaml."
+                return f"There is no setting {key}{hint}"
+    reason = str(error).splitlines()[0]
+    return f"The setting {error.full_key!s} has a wrong value: {reason}"

@@ -1,0 +1,1 @@
+"""Benchmarks: DAVIS video object segmentation and click segmentation."""

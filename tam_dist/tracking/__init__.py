@@ -1,0 +1,1 @@
+"""Tracking one video: a state machine without files, processes or threads."""

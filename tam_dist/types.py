@@ -1,0 +1,229 @@
+"""The plain data that crosses module and process boundaries. Nothing here imports torch, Ray or zarr.
+
+Frames are 0-based in presentation order; coordinates are pixels of the source video, x to the right, y down, from 0.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from enum import IntEnum
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+LabelArray = NDArray[np.uint8] | NDArray[np.uint16]
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
+
+
+class Origin(IntEnum):
+    """How the mask of one object in one frame came about."""
+
+    UNTRACKED = 0
+    PROMPTED = 1
+    PROPAGATED = 2
+    REFINED = 3
+    CORRECTED = 4
+    ABSENT = 5
+
+
+# --- video -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video before its first frame is decoded.
+
+    ``width`` and ``height`` are those of the frames handed out, after rotation. ``declared_frames`` is what the container
+    claims where that is more than can be decoded (a file cut off in the middle), else None. ``fingerprint`` identifies
+    the content cheaply: size and modification time, or a remote object's etag.
+    """
+
+    uri: str
+    frame_count: int
+    width: int
+    height: int
+    fps: Fraction
+    time_base: Fraction
+    rotation: int
+    fingerprint: str
+    reader: str
+    declared_frames: int | None = None
+    has_audio: bool = False
+
+
+@dataclass(frozen=True)
+class FrameChunk:
+    """Consecutive decoded frames: ``frames`` is uint8 (n, H, W, 3) RGB, possibly read-only; ``start`` is the first's number."""
+
+    index: int
+    start: int
+    frames: UInt8Array
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.frames)
+
+
+# --- what people ask for ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Click:
+    x: float
+    y: float
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """One or more clicks given together on one frame for one object."""
+
+    points: tuple[Click, ...]
+    kind: Literal["clicks"] = field(default="clicks", init=False)
+
+
+@dataclass(frozen=True)
+class Box:
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    kind: Literal["box"] = field(default="box", init=False)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A whole mask, kept as a 1-bit PNG of the source's size so that a prompt is small, hashable and self-contained."""
+
+    png: bytes
+    kind: Literal["mask"] = field(default="mask", init=False)
+
+    @classmethod
+    def from_array(cls, mask: BoolArray) -> Mask:
+        """``mask``: bool (H, W)."""
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(mask, dtype=bool)).save(buffer, format="PNG")
+        return cls(buffer.getvalue())
+
+    def to_array(self) -> BoolArray:
+        """bool (H, W)."""
+        from PIL import Image
+
+        with Image.open(io.BytesIO(self.png)) as image:
+            return np.asarray(image.convert("1"), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Absent:
+    """The object is not in the picture in frames ``first`` to ``last``, both included."""
+
+    first: int
+    last: int
+    kind: Literal["absent"] = field(default="absent", init=False)
+
+
+PromptData = Clicks | Box | Mask | Absent
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One entry of a project's prompt log: the only record of what a person asked for.
+
+    ``frame`` is the frame it was given on (for ``Absent``: its first). ``time`` is seconds since the epoch; it orders
+    prompts on the same frame and never influences a mask otherwise. ``undone_by`` names the prompt entry that took it back.
+    """
+
+    uuid: str
+    time: float
+    author: str
+    frame: int
+    object_name: str
+    data: PromptData
+    undone_by: str | None = None
+
+
+@dataclass(frozen=True)
+class TrackedObject:
+    """``id`` counts from 1 in order of first mention and is the value in the label maps; ``colour`` is RGB 0..255."""
+
+    id: int
+    name: str
+    colour: tuple[int, int, int]
+
+
+# --- asking the segmentation model -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectQuery:
+    """What SAM is asked about one object on one frame.
+
+    ``points`` float32 (P, 2) x, y; ``point_labels`` int64 (P,), 1 positive, 0 negative; ``box`` float32 (4,) x0 y0 x1 y1 or
+    None; ``mask_logits`` float32 (h, w), the predicted mask's logits over the whole frame at any resolution (the segmenter
+    lays them out as SAM expects), or None.
+    """
+
+    object_id: int
+    points: FloatArray
+    point_labels: NDArray[np.int64]
+    box: FloatArray | None = None
+    mask_logits: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationRequest:
+    """A frame on which propagation must wait for the segmentation model."""
+
+    frame: int
+    queries: tuple[ObjectQuery, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedMask:
+    """SAM's answer: ``mask`` bool (H, W) at the source's size, ``score`` its predicted IoU 0..1, ``logits`` float32 (S, S),
+    SAM's own low-resolution logits of the mask (to be handed back as a mask prompt in a next round), or None.
+    """
+
+    object_id: int
+    mask: BoolArray
+    score: float
+    logits: FloatArray | None = None
+
+
+# --- what tracking gives back ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkResult:
+    """The masks of one whole chunk, as they are stored.
+
+    ``labels`` uint8 or uint16 (n, H, W), 0 background, else the object's id; ``quality`` float32 (n, K) in 0..1, NaN = not
+    tracked; ``origin`` uint8 (n, K) of :class:`Origin`; column k belongs to object id k + 1. ``prompts`` are the uuids
+    applied in this chunk.
+    """
+
+    index: int
+    start: int
+    labels: LabelArray
+    quality: FloatArray
+    origin: UInt8Array
+    prompts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """Outcome of one call into a tracking session: exactly one of ``chunk`` (the chunk is finished) and ``request`` (it waits
+    for the segmentation model; ``resume`` continues it) is set. ``checkpoint`` is the serialised state after the chunk,
+    where one is due.
+    """
+
+    chunk: ChunkResult | None = None
+    request: SegmentationRequest | None = None
+    checkpoint: bytes | None = None
