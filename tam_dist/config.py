@@ -210,7 +210,7 @@ def _from_dotlist(overrides: Sequence[str]) -> DictConfig:
 def _keys(node: DictConfig, prefix: str = "") -> list[str]:
     found = []
     for key in node:
-        path = f"{prefix}{key}"
+        path = f"{prefix}{key!s}"
         value = node._get_node(key)
         found.append(path)
         if isinstance(value, DictConfig):
