@@ -21,8 +21,9 @@ CERTAIN_LOGIT = 10.0
 
 @dataclass(frozen=True, eq=False)
 class ObjectPrompts:
-    """The prompts for one object on one frame, folded: ``mask`` bool (H, W) is the last whole mask given; ``points`` and ``box`` are
-    what came after it. A mask without points or box needs no segmentation model."""
+    """The prompts for one object on one frame, folded: ``mask`` bool (H, W) is the last whole mask given; ``points`` and
+    ``box`` are what came after it. A mask without points or box needs no segmentation model.
+    """
 
     object_id: int
     uuids: tuple[str, ...]
@@ -35,7 +36,9 @@ class ObjectPrompts:
         return bool(self.points) or self.box is not None
 
     def query(self, predicted_logits: FloatArray | None) -> ObjectQuery:
-        """What to ask the segmentation model; ``predicted_logits`` (h, w) is the tracker's own mask of the object, if it has one."""
+        """What to ask the segmentation model; ``predicted_logits`` (h, w) is the tracker's own mask of the object, if it has
+        one.
+        """
         logits = predicted_logits
         if self.mask is not None:
             logits = np.where(self.mask, CERTAIN_LOGIT, -CERTAIN_LOGIT).astype(np.float32)

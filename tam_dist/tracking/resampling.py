@@ -46,8 +46,8 @@ def shrink_mask(mask: BoolArray, size: tuple[int, int]) -> Tensor:
 def label_map(probabilities: Tensor, object_ids: Sequence[int], size: tuple[int, int], dtype: np.dtype) -> LabelArray:
     """float (n+1, h, w), background first, to object ids (H, W): bilinear to the source's size, then the most probable.
 
-    Ties go to the background, then to the lower row, as official XMem's arg-max does. One row is enlarged at a time: at 1080p with many
-    objects the enlarged stack would be the largest tensor of all.
+    Ties go to the background, then to the lower row, as official XMem's arg-max does. One row is enlarged at a time: at
+    1080p with many objects the enlarged stack would be the largest tensor of all.
     """
     best = _enlarge(probabilities[0], size)
     labels = torch.zeros(size, dtype=torch.int32, device=probabilities.device)

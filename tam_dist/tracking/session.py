@@ -1,7 +1,8 @@
 """One video's tracker as a state machine: chunks in, masks out, and a pause wherever the segmentation model must be asked.
 
-A session never waits for anybody. ``step`` tracks a chunk until it is finished or until a frame needs SAM; then it returns the question
-and ``resume`` continues with the answer. It reads no files and knows no processes, so the same session runs inline and in an actor.
+A session never waits for anybody. ``step`` tracks a chunk until it is finished or until a frame needs SAM; then it returns
+the question and ``resume`` continues with the answer. It reads no files and knows no processes, so the same session runs
+inline and in an actor.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ _Steps = Generator[SegmentationRequest, Sequence[SegmentedMask], ChunkResult]
 class TrackingSession:
     """Tracks the chunks of one video in order, from frame 0 or from a snapshot.
 
-    The masks are a function of (frames, spec, weights, torch build, thread count) alone: the chunk grid is anchored at frame 0 and the
-    frames encoded together depend on the grid, not on where a run was interrupted.
+    The masks are a function of (frames, spec, weights, torch build, thread count) alone: the chunk grid is anchored at
+    frame 0 and the frames encoded together depend on the grid, not on where a run was interrupted.
     """
 
     def __init__(self, spec: SessionSpec, network: XMem, device: torch.device) -> None:
@@ -167,7 +168,8 @@ class TrackingSession:
     def _given_masks(
         self, number: int, prompts: tuple[ObjectPrompts, ...], prediction: Prediction | None
     ) -> Generator[SegmentationRequest, Sequence[SegmentedMask], dict[int, SegmentedMask]]:
-        """The masks that people's prompts stand for, by object id; asks the segmentation model where they are not whole masks."""
+        """The masks that people's prompts stand for, by object id; asks the segmentation model where they are not whole masks.
+        """
         given = {p.object_id: SegmentedMask(p.object_id, p.mask, 1.0) for p in prompts if p.mask is not None}
         queries = tuple(p.query(_logits_of(prediction, p.object_id)) for p in prompts if p.needs_segmentation)
         if queries:
@@ -211,7 +213,8 @@ class _FrameOutcome:
 
 
 class _ChunkEncoder:
-    """Encodes a chunk's frames in batches cut on the chunk's own grid, so that a batch's composition never depends on the run."""
+    """Encodes a chunk's frames in batches cut on the chunk's own grid, so that a batch's composition never depends on the run.
+    """
 
     def __init__(self, core: InferenceCore, chunk: FrameChunk, size: tuple[int, int], batch: int) -> None:
         self._core = core
