@@ -85,3 +85,7 @@ class RunInterruptedError(TamDistError):
 
 class WorkerDiedError(TamDistError):
     """A worker process died while it held a task; the coordinator replays the work."""
+
+
+class PayloadLostError(TamDistError):
+    """Data on its way between workers was lost with the machine that held it; the coordinator replays the work."""

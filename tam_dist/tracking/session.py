@@ -14,55 +14,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tam_dist.config import PropagationConfig
 from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore, Prediction
 from tam_dist.models.xmem.network import XMem
 from tam_dist.tracking.plan import ObjectPrompts, PromptPlan
 from tam_dist.tracking.quality import confidence
 from tam_dist.tracking.resampling import label_map, propagation_size, shrink_frames, shrink_mask
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
+from tam_dist.tracking.spec import SessionSpec
 from tam_dist.types import (
     ChunkResult,
     FloatArray,
     FrameChunk,
     LabelArray,
     Origin,
-    Prompt,
     SegmentationRequest,
     SegmentedMask,
     StepResult,
-    TrackedObject,
     UInt8Array,
 )
-
-#: Above this many objects label maps are uint16 (255 is DAVIS's void label).
-MAX_UINT8_OBJECTS = 254
-
-
-@dataclass(frozen=True)
-class SessionSpec:
-    """Everything a session depends on besides the frames and the weights. ``prompts`` are the active ones."""
-
-    width: int
-    height: int
-    frame_count: int
-    chunk_size: int
-    objects: tuple[TrackedObject, ...]
-    prompts: tuple[Prompt, ...]
-    propagation: PropagationConfig
-
-    @property
-    def label_dtype(self) -> np.dtype:
-        return label_dtype(len(self.objects))
-
-
-def label_dtype(object_count: int) -> np.dtype:
-    """
-    >>> label_dtype(3)
-    dtype('uint8')
-    """
-    return np.dtype(np.uint8 if object_count <= MAX_UINT8_OBJECTS else np.uint16)
-
 
 _Steps = Generator[SegmentationRequest, Sequence[SegmentedMask], ChunkResult]
 
@@ -168,8 +137,7 @@ class TrackingSession:
     def _given_masks(
         self, number: int, prompts: tuple[ObjectPrompts, ...], prediction: Prediction | None
     ) -> Generator[SegmentationRequest, Sequence[SegmentedMask], dict[int, SegmentedMask]]:
-        """The masks that people's prompts stand for, by object id; asks the segmentation model where they are not whole masks.
-        """
+        """The masks that people's prompts stand for, by object id; asks the segmentation model where they are not whole masks."""
         given = {p.object_id: SegmentedMask(p.object_id, p.mask, 1.0) for p in prompts if p.mask is not None}
         queries = tuple(p.query(_logits_of(prediction, p.object_id)) for p in prompts if p.needs_segmentation)
         if queries:
@@ -213,8 +181,7 @@ class _FrameOutcome:
 
 
 class _ChunkEncoder:
-    """Encodes a chunk's frames in batches cut on the chunk's own grid, so that a batch's composition never depends on the run.
-    """
+    """Encodes a chunk's frames in batches cut on the chunk's own grid, so that a batch's composition never depends on the run."""
 
     def __init__(self, core: InferenceCore, chunk: FrameChunk, size: tuple[int, int], batch: int) -> None:
         self._core = core

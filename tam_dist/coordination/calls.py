@@ -1,0 +1,176 @@
+"""What the scheduler asks of workers, what they answer, and what it expects of an executor.
+
+The scheduler moves references, never pixels: a call is a few numbers and names; frames, masks and checkpoints travel beside
+it as payloads that only workers look into. An answer is a small receipt (which the scheduler reads) and at most one payload
+(which it only passes on). Executors decide what a payload is: the object itself inline, an object reference on Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from tam_dist.tracking.spec import SessionSpec
+
+#: Opaque to the scheduler.
+Payload = Any
+
+
+class Role(StrEnum):
+    """A kind of worker."""
+
+    DECODER = "decoder"
+    PROPAGATOR = "propagator"
+    REFINER = "refiner"
+    WRITER = "writer"
+
+
+@dataclass(frozen=True)
+class WorkerId:
+    role: Role
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.role}-{self.number}"
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """``video`` is the project's location, which is also a video's identity. ``generation`` counts the times that its session
+    was opened; an answer of an earlier generation is stale and is dropped.
+    """
+
+    video: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class OpenProject(Call):
+    """Writer: take the project's lock. Receipt: :class:`ProjectReceipt`; payload: the newest usable checkpoint, or None."""
+
+
+@dataclass(frozen=True)
+class OpenSession(Call):
+    """Propagator: open a session, from the checkpoint in the payload if there is one."""
+
+    spec: SessionSpec
+
+
+@dataclass(frozen=True)
+class Decode(Call):
+    """Decoder: one chunk. Payload: FrameChunk."""
+
+    uri: str
+    reader: str
+    chunk_size: int
+    chunk: int
+
+
+@dataclass(frozen=True)
+class Step(Call):
+    """Propagator: track a chunk (payload: FrameChunk). Receipt: :class:`StepReceipt`; payload: StepResult."""
+
+    chunk: int
+    snapshot: bool
+
+
+@dataclass(frozen=True)
+class Resume(Call):
+    """Propagator: go on with the chunk (payload: the masks asked for). Answers as :class:`Step`."""
+
+    chunk: int
+    snapshot: bool
+
+
+@dataclass(frozen=True)
+class Segment(Call):
+    """Refiner: answer a step's request (payloads: FrameChunk, StepResult). Payload: tuple of SegmentedMask."""
+
+    chunk: int
+
+
+@dataclass(frozen=True)
+class Write(Call):
+    """Writer: commit a finished chunk (payload: StepResult)."""
+
+    chunk: int
+
+
+@dataclass(frozen=True)
+class CloseSession(Call):
+    """Propagator: forget the session."""
+
+
+@dataclass(frozen=True)
+class CloseVideo(Call):
+    """Decoder: forget the video's reader."""
+
+    uri: str
+
+
+@dataclass(frozen=True)
+class CloseProject(Call):
+    """Writer: record how the video ended, free the lock."""
+
+    state: str
+    reason: str | None
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """``seconds`` the worker was busy."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ProjectReceipt(Receipt):
+    """``next_chunk``: the first one to track, behind the checkpoint handed out; ``committed``: chunks already in the store."""
+
+    next_chunk: int
+    committed: int
+
+
+@dataclass(frozen=True)
+class StepReceipt(Receipt):
+    """``finished``: the chunk is done; otherwise the payload holds a request for the segmentation model."""
+
+    finished: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """The outcome of one submitted call. Either ``error`` is set or ``receipt`` is."""
+
+    worker: WorkerId
+    call: Call
+    receipt: Receipt | None = None
+    payload: Payload = None
+    error: Exception | None = None
+
+
+class Executor(Protocol):
+    """Runs calls on workers. Calls to one worker run in the order of submission; nothing here blocks but ``wait``.
+
+    A worker that died is replaced by the executor under the same id; every call it held completes with
+    :class:`tam_dist.errors.WorkerDiedError`, and later ones reach the replacement, which knows nothing of its predecessor's
+    sessions. A call whose payload is lost completes with :class:`tam_dist.errors.PayloadLostError`.
+    """
+
+    def workers(self, role: Role) -> Sequence[WorkerId]: ...
+
+    def submit(self, worker: WorkerId, call: Call, *payloads: Payload) -> None: ...
+
+    def wait(self, timeout: float | None) -> Sequence[Completion]:
+        """At least one completion, or none after ``timeout`` seconds."""
+        ...
+
+    def close(self) -> None: ...
