@@ -84,7 +84,14 @@ class RunInterruptedError(TamDistError):
 
 
 class WorkerDiedError(TamDistError):
-    """A worker process died while it held a task; the coordinator replays the work."""
+    """A worker process died while it held a task; the coordinator replays the work.
+
+    ``running``: it died while it worked on this very task, which may be to blame; otherwise the task only waited there.
+    """
+
+    def __init__(self, message: str, *, running: bool = True) -> None:
+        super().__init__(message)
+        self.running = running
 
 
 class PayloadLostError(TamDistError):

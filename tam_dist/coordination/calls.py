@@ -88,6 +88,13 @@ class Resume(Call):
 
 
 @dataclass(frozen=True)
+class Snapshot(Call):
+    """Propagator: the state behind ``chunk``, which is the last one tracked. Payload: StepResult with a checkpoint alone."""
+
+    chunk: int
+
+
+@dataclass(frozen=True)
 class Segment(Call):
     """Refiner: answer a step's request (payloads: FrameChunk, StepResult). Payload: tuple of SegmentedMask."""
 
@@ -96,7 +103,7 @@ class Segment(Call):
 
 @dataclass(frozen=True)
 class Write(Call):
-    """Writer: commit a finished chunk (payload: StepResult)."""
+    """Writer: commit a finished chunk, keep its checkpoint (payload: StepResult, with either or both)."""
 
     chunk: int
 

@@ -1,0 +1,79 @@
+"""What the scheduler tells whoever listens: progress displays, metrics, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tam_dist.coordination.calls import Role, WorkerId
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True)
+class VideoStarted(Event):
+    """``committed`` chunks were there already; tracking goes on at ``next_chunk``."""
+
+    video: str
+    committed: int
+    next_chunk: int
+
+
+@dataclass(frozen=True)
+class ChunkCommitted(Event):
+    """``frames_done`` counts from the start of the video; ``new`` is False for a chunk that a replay only repeated."""
+
+    video: str
+    chunk: int
+    frames: int
+    frames_done: int
+    new: bool
+
+
+@dataclass(frozen=True)
+class SegmentationAsked(Event):
+    """A frame went to the segmentation model."""
+
+    video: str
+    chunk: int
+
+
+@dataclass(frozen=True)
+class CallFinished(Event):
+    """A worker was busy for ``seconds`` with a call of type ``call``."""
+
+    worker: WorkerId
+    call: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class WorkerDied(Event):
+    """A call was lost with its worker."""
+
+    worker: WorkerId
+    video: str
+
+
+@dataclass(frozen=True)
+class VideoReplayed(Event):
+    """A video's session goes back to its newest checkpoint."""
+
+    video: str
+    chunk: int
+    because: Role
+
+
+@dataclass(frozen=True)
+class VideoEnded(Event):
+    """``state`` is one of done, failed, cancelled, stopped; ``error`` is set for failed."""
+
+    video: str
+    state: str
+    error: Exception | None
+
+
+Listener = Callable[[Event], None]

@@ -1,0 +1,99 @@
+"""One video's place in the schedule: what is decoded, tracked, being written. Data and the questions about it; no decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tam_dist.coordination.calls import Payload, WorkerId
+from tam_dist.tracking.spec import SessionSpec
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """A video to be tracked. ``project`` (its location) is its identity; ``reader`` is the one the project was made with,
+    since another could decode other pixels.
+    """
+
+    project: str
+    uri: str
+    reader: str
+    spec: SessionSpec
+
+
+class VideoState(StrEnum):
+    """The life of a video in a run; the last four are final."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    TRACKING = "tracking"
+    CLOSING = "closing"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    STOPPED = "stopped"
+
+
+FINAL = frozenset({VideoState.DONE, VideoState.FAILED, VideoState.CANCELLED, VideoState.STOPPED})
+
+
+@dataclass
+class VideoRun:
+    """Mutable bookkeeping of one video; the scheduler alone changes it.
+
+    ``next_chunk`` is the next one to be tracked, ``saved_chunk`` the one behind the newest checkpoint, ``committed`` the
+    number stored. ``current`` is the chunk with the propagator or waiting for a refiner, ``question`` the step result that
+    the refiner is to answer. ``deaths`` counts worker deaths by the chunk they happened on.
+    """
+
+    job: VideoJob
+    state: VideoState = VideoState.WAITING
+    generation: int = 0
+    paused: bool = False
+    propagator: WorkerId | None = None
+    decoder: WorkerId | None = None
+    writer: WorkerId | None = None
+    next_chunk: int = 0
+    saved_chunk: int = 0
+    committed: int = 0
+    decoding: set[int] = field(default_factory=set)
+    decoded: dict[int, Payload] = field(default_factory=dict)
+    current: Payload | None = None
+    question: Payload | None = None
+    writing: dict[int, Payload] = field(default_factory=dict)
+    deaths: dict[int, int] = field(default_factory=dict)
+    ending: VideoState | None = None
+    error: Exception | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing of the video's chunk is with a propagator or a refiner."""
+        return self.current is None
+
+    @property
+    def finished(self) -> bool:
+        return self.next_chunk >= self.job.spec.chunk_count and self.idle and not self.writing
+
+    def frames_of(self, chunk: int) -> int:
+        spec = self.job.spec
+        return min(spec.chunk_size, spec.frame_count - chunk * spec.chunk_size)
+
+    @property
+    def frames_done(self) -> int:
+        spec = self.job.spec
+        return min(self.committed * spec.chunk_size, spec.frame_count)
+
+    def chunks_to_decode(self, credit: int) -> list[int]:
+        """Chunks to ask the decoder for now, so that at most ``credit`` are decoded or being decoded ahead of the tracker."""
+        wanted = range(self.next_chunk, min(self.next_chunk + credit, self.job.spec.chunk_count))
+        room = credit - len(self.decoded) - len(self.decoding)
+        return [c for c in wanted if c not in self.decoded and c not in self.decoding][: max(room, 0)]
+
+    def rewind(self) -> None:
+        """Forget everything in flight; the next generation starts from a checkpoint."""
+        self.generation += 1
+        self.decoding.clear()
+        self.decoded.clear()
+        self.writing.clear()
+        self.current = self.question = None
+        self.state = VideoState.STARTING

@@ -1,0 +1,67 @@
+"""Holds XMem and the tracking sessions of its videos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tam_dist.config import Config
+from tam_dist.coordination.calls import Call, CloseSession, OpenSession, Payload, Receipt, Resume, Snapshot, Step, StepReceipt
+from tam_dist.errors import WorkerDiedError
+from tam_dist.models.checkpoints import resolve
+from tam_dist.models.runtime import configure_torch
+from tam_dist.models.xmem.weights import load_network
+from tam_dist.tracking.session import TrackingSession
+from tam_dist.types import StepResult
+from tam_dist.workers.base import Stopwatch, unexpected
+
+
+@dataclass
+class _Open:
+    generation: int
+    session: TrackingSession
+
+
+class PropagatorWorker:
+    """Loads the network once; every video assigned to it has a session of its own."""
+
+    def __init__(self, config: Config) -> None:
+        self._device = configure_torch(config.runtime)
+        self._network = load_network(resolve(config.models.xmem, "xmem"), self._device)
+        self._sessions: dict[str, _Open] = {}
+
+    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
+        watch = Stopwatch()
+        match call:
+            case OpenSession():
+                self._sessions[call.video] = _Open(call.generation, self._open(call, payloads[0]))
+                return Receipt(watch.seconds), None
+            case Step() | Resume():
+                session = self._session(call)
+                result = session.step(payloads[0]) if isinstance(call, Step) else session.resume(payloads[0])
+                if call.snapshot and result.chunk is not None:
+                    result = replace(result, checkpoint=session.snapshot())
+                return StepReceipt(watch.seconds, finished=result.chunk is not None), result
+            case Snapshot():
+                snapshot = self._session(call).snapshot()
+                return Receipt(watch.seconds), StepResult(checkpoint=snapshot)
+            case CloseSession():
+                self._sessions.pop(call.video, None)
+                return Receipt(watch.seconds), None
+        raise unexpected(self, call)
+
+    def close(self) -> None:
+        self._sessions.clear()
+
+    def _open(self, call: OpenSession, checkpoint: bytes | None) -> TrackingSession:
+        if checkpoint is None:
+            return TrackingSession(call.spec, self._network, self._device)
+        return TrackingSession.restore(call.spec, self._network, self._device, checkpoint)
+
+    def _session(self, call: Call) -> TrackingSession:
+        """The session of the call's generation. A call that reaches a restarted worker must not run on an empty state: the
+        recurrent tracker would go on without its memory and give wrong masks without any error.
+        """
+        held = self._sessions.get(call.video)
+        if held is None or held.generation != call.generation:
+            raise WorkerDiedError(f"The session of {call.video} was lost with its propagator.", running=False)
+        return held.session

@@ -1,0 +1,32 @@
+"""Holds SAM and answers sessions' requests. It keeps nothing about a video but a cache of image embeddings."""
+
+from __future__ import annotations
+
+from tam_dist.config import Config
+from tam_dist.coordination.calls import Call, Payload, Receipt, Segment
+from tam_dist.models.checkpoints import resolve
+from tam_dist.models.runtime import configure_torch
+from tam_dist.models.sam.segmenter import Segmenter
+from tam_dist.models.sam.weights import load_sam
+from tam_dist.types import FrameChunk, SegmentationRequest, StepResult
+from tam_dist.workers.base import Stopwatch, unexpected
+
+
+class RefinerWorker:
+    """Stateless for the scheduler: any refiner may answer any request, again and again, with the same masks."""
+
+    def __init__(self, config: Config) -> None:
+        device = configure_torch(config.runtime)
+        sam = load_sam(resolve(config.models.sam, "sam"), device)
+        self._segmenter = Segmenter(sam, config.segmentation, device, config.runtime.autocast)
+
+    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
+        watch = Stopwatch()
+        match call, *payloads:
+            case Segment(), FrameChunk() as chunk, StepResult(request=SegmentationRequest() as request):
+                image = chunk.frames[request.frame - chunk.start]
+                masks = self._segmenter.segment(image, request.queries, frame_key=(call.video, request.frame))
+                return Receipt(watch.seconds), tuple(masks)
+        raise unexpected(self, call)
+
+    def close(self) -> None: ...
