@@ -85,7 +85,8 @@ class VideoRun:
 
     def chunks_to_decode(self, credit: int) -> list[int]:
         """Chunks to ask the decoder for now, so that at most ``credit`` are decoded or being decoded ahead of the tracker."""
-        wanted = range(self.next_chunk, min(self.next_chunk + credit, self.job.spec.chunk_count))
+        first = self.next_chunk if self.idle else self.next_chunk + 1
+        wanted = range(first, min(first + credit, self.job.spec.chunk_count))
         room = credit - len(self.decoded) - len(self.decoding)
         return [c for c in wanted if c not in self.decoded and c not in self.decoding][: max(room, 0)]
 
