@@ -1,0 +1,129 @@
+"""The decord reader, for the videos on which decord is exact.
+
+decord gives wrong frames, silently, on edit lists, open-GOP HEVC, AVI and transport streams, and it decodes ahead without
+limit while nobody reads: 2.6 GB in six idle seconds of a 720p video. A ``seek(0)`` after each read stops that, at the price
+of decoding again from the keyframe at the next read; where keyframes are far apart that costs several times what PyAV takes
+(tests/benchmarks/decode.py), so such videos are left to PyAV too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from tam_dist.errors import VideoError
+from tam_dist.media.index import Int64Array, VideoIndex
+from tam_dist.media.pyav_reader import check_range
+from tam_dist.media.source import Source
+from tam_dist.types import UInt8Array, VideoInfo
+
+log = logging.getLogger(__name__)
+
+_CODECS = frozenset({"h264", "vp9", "libvpx-vp9"})
+_CONTAINERS = ("mp4", "matroska", "webm")
+_PIXEL_FORMATS = frozenset({"yuv420p"})
+_LONGEST_CHEAP_GOP = 32
+
+
+def why_not_exact(source: Source, index: VideoIndex) -> str | None:
+    """Why decord may not read this video, as the end of a sentence; None where it is exact.
+
+    >>> from fractions import Fraction
+    >>> from tam_dist.media.source import resolve
+    >>> index = VideoIndex(np.arange(3), np.arange(1), Fraction(1, 25), Fraction(25), 64, 48, "hevc", "mov,mp4", "", "yuv420p")
+    >>> why_not_exact(resolve("."), index)
+    'its codec is hevc'
+    """
+    reasons = {
+        "it is not a local file": not source.is_local,
+        f"its codec is {index.codec}": index.codec not in _CODECS,
+        f"its container is {index.container}": not any(name in index.container for name in _CONTAINERS),
+        f"its pixel format is {index.pixel_format}": index.pixel_format not in _PIXEL_FORMATS,
+        "it has an edit list": index.edit_list,
+        "it is interlaced": index.interlaced,
+        "it must be turned": not index.orientation.is_upright,
+        "it was cut off": index.declared_frames is not None,
+        "its times cannot be trusted": not index.seekable,
+        "decord is not installed on this machine": importlib.util.find_spec("decord") is None,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def is_cheap(index: VideoIndex) -> bool:
+    """Whether keyframes are close enough for decord, which starts at one with every read, to be no slower than PyAV."""
+    return index.longest_gop <= _LONGEST_CHEAP_GOP
+
+
+class DecordReader:
+    """Reads with decord. Raises :class:`VideoError` on opening where decord would not be exact on this video."""
+
+    def __init__(self, source: Source, index: VideoIndex) -> None:
+        self.index = index
+        self._source = source
+        reason = why_not_exact(source, index)
+        if reason is None:
+            self._video: Any = self._open(source)
+            reason = self._disagreement()
+        if reason is not None:
+            raise VideoError(f"decord cannot read {source.uri} exactly, because {reason}; use media.reader=auto.")
+
+    @staticmethod
+    def _open(source: Source) -> Any:
+        import decord
+
+        try:
+            return decord.VideoReader(source.path, num_threads=1)
+        except (decord.DECORDError, RuntimeError) as error:
+            raise VideoError(f"decord cannot open {source.uri}; use media.reader=auto.") from error
+
+    def _disagreement(self) -> str | None:
+        """How decord's own index differs from ours, if it does."""
+        count = len(self._video)
+        if count != self.index.frame_count:
+            return f"it sees {count} frames where there are {self.index.frame_count}"
+        seconds = np.asarray(self._video.get_frame_timestamp(np.arange(count)))[:, 0]
+        ours = (self.index.pts - self.index.pts[0]) * float(self.index.time_base)
+        shortest = float(np.diff(ours).min()) if count > 1 else 1.0
+        if np.abs(seconds - seconds[0] - ours).max() > shortest / 2 + 1e-4 * ours[-1] / max(count, 1):
+            return "it sees the frames at other times"
+        return None
+
+    @property
+    def info(self) -> VideoInfo:
+        return self.index.info(self._source.uri, "decord")
+
+    @property
+    def pts(self) -> Int64Array:
+        return self.index.pts
+
+    def read(self, start: int, stop: int) -> UInt8Array:
+        """Frames ``start`` to ``stop`` (exclusive) as uint8 (n, H, W, 3) RGB.
+
+        Raises :class:`VideoError` naming the frames where decord gives up.
+        """
+        import decord
+
+        check_range(self._source.uri, self.index, start, stop)
+        if start == stop:
+            return np.empty((0, self.index.height, self.index.width, 3), np.uint8)
+        try:
+            frames: UInt8Array = self._video.get_batch(range(start, stop)).asnumpy()
+            self._video.seek(0)
+        except (decord.DECORDError, RuntimeError) as error:
+            raise VideoError(
+                f"Frames {start} to {stop - 1} of {self._source.uri} cannot be decoded; repair the video by converting it."
+            ) from error
+        return frames
+
+    def close(self) -> None:
+        self._video = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

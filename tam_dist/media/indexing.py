@@ -1,0 +1,213 @@
+"""Building the :class:`VideoIndex`: one pass over the packets, checked against what the decoder really gives.
+
+The packets' times are the frames' times in nearly all files, and reading packets is some hundred times faster than decoding.
+The exceptions (AVI with B-frames, VP8's hidden frames, field pairs, files that start or end in the middle of a group of
+pictures) are found by decoding the file's first frames and, where its end looks damaged, its last ones; if those disagree
+with the packets, the whole file is decoded once.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from tam_dist.errors import VideoError
+from tam_dist.media.container import VideoContainer, orientation_of
+from tam_dist.media.index import Int64Array, VideoIndex
+from tam_dist.media.source import Source
+
+log = logging.getLogger(__name__)
+
+_HEAD_FRAMES = 24  # decoded at the start of every file: longer than any reordering delay
+_TAIL_PACKETS = 32  # damage in the last packets means the file was cut off
+_HIDDEN_FRAME_CODECS = frozenset({"vp8", "libvpx"})  # packets that are decoded but never shown
+_DEFAULT_FPS = Fraction(25)
+
+
+@dataclass
+class _Packets:
+    """What the packets of the video stream say."""
+
+    pts: list[int] = field(default_factory=list)  # those to be shown
+    keyframes: list[int] = field(default_factory=list)
+    count: int = 0  # with those an edit list discards
+    without_time: int = 0
+    discarded: int = 0
+    last_damaged: int = -1
+    end: float = 0.0  # seconds, over all streams
+
+
+def build_index(source: Source) -> VideoIndex:
+    """Index the video at ``source``.
+
+    Raises :class:`VideoError` where it is no video, has no picture, or not one frame can be decoded. A file that was cut off
+    is no error: the index then holds what can be decoded, and ``declared_frames`` the container's claim.
+    """
+    with VideoContainer(source) as video:
+        packets = _read_packets(video)
+        declared = _declared_frames(video, packets)
+    with VideoContainer(source) as video:
+        head = list(islice(video.frames(), _HEAD_FRAMES))
+        if not head:
+            raise VideoError(f"No frame of {source.uri} can be decoded: it is damaged or was cut off before the first frame.")
+        rate = _rate(video)
+        container, codec = video.container.format.name, video.stream.codec_context.name
+        pixel_format = video.stream.codec_context.pix_fmt or ""
+        time_base = video.stream.time_base or Fraction(1, 1000)
+        has_audio = bool(video.container.streams.audio)
+        aspect = video.stream.sample_aspect_ratio or Fraction(1)
+
+    seekable = True
+    keyframes = np.unique(np.asarray(packets.keyframes, np.int64))
+    pts = _trusted(packets, head, codec)
+    if pts is None:
+        log.info("%s: the packets' times cannot be trusted; decoding the whole file once to index it", source.uri)
+        pts, seekable = _index_by_decoding(source, rate, time_base)
+        seekable = seekable and container != "avi"
+    elif declared is not None or packets.last_damaged >= packets.count - _TAIL_PACKETS or not _tells_length(container):
+        pts = _cut_to_decodable(source, pts, keyframes)
+    if not len(pts):
+        raise VideoError(f"No frame of {source.uri} can be decoded: it was cut off before the end of the first frame.")
+    if declared is not None and declared <= len(pts):
+        declared = None
+    if declared is None and packets.last_damaged >= 0 and len(pts) + packets.discarded < packets.count:
+        declared = packets.count - packets.discarded
+
+    orientation = orientation_of(head[0])
+    width, height = orientation.size(head[0].width, head[0].height)
+    return VideoIndex(
+        pts=pts,
+        keyframes=keyframes,
+        time_base=time_base,
+        fps=_frame_rate(pts, time_base, rate),
+        width=width,
+        height=height,
+        codec=codec,
+        container=container,
+        fingerprint=source.fingerprint(),
+        pixel_format=pixel_format,
+        orientation=orientation,
+        sample_aspect=1 / aspect if orientation.transpose else aspect,
+        seekable=seekable,
+        edit_list=packets.discarded > 0,
+        interlaced=any(frame.interlaced_frame for frame in head),
+        has_audio=has_audio,
+        declared_frames=declared,
+    )
+
+
+def _read_packets(video: VideoContainer) -> _Packets:
+    found = _Packets()
+    for packet in video.packets():
+        if packet.pts is not None and packet.time_base is not None:
+            found.end = max(found.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index != video.stream.index:
+            continue
+        if packet.is_corrupt:
+            found.last_damaged = found.count
+        found.count += 1
+        if packet.pts is None:
+            found.without_time += 1
+            continue
+        if packet.is_keyframe:
+            found.keyframes.append(packet.pts)
+        if packet.is_discard:
+            found.discarded += 1
+        else:
+            found.pts.append(packet.pts)
+    return found
+
+
+def _declared_frames(video: VideoContainer, packets: _Packets) -> int | None:
+    """How many frames the container claims, where that is more than its packets, else None.
+
+    MP4 and AVI count frames; Matroska tells the duration only, which counts as more where all its streams end well before it.
+    """
+    counted = int(video.stream.frames or 0)
+    if counted > packets.count:
+        return counted - packets.discarded
+    if "matroska" not in video.container.format.name or counted or video.container.duration is None:
+        return None
+    rate = _rate(video)
+    duration = video.container.duration / 1_000_000
+    if rate is None or duration <= packets.end + max(0.5, 3 / float(rate)):
+        return None
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", video.stream.metadata.get("DURATION", ""))
+    if tag is not None:  # the picture's own, where the sound is longer
+        duration = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return round(duration * float(rate))
+
+
+def _tells_length(container: str) -> bool:
+    """Whether a file of this kind says how long it is, so that one that was cut off can be told from a whole one."""
+    return "mp4" in container or "matroska" in container
+
+
+def _trusted(packets: _Packets, head: list[VideoFrame], codec: str) -> Int64Array | None:
+    """The packets' times in order of presentation if the first decoded frames bear them out, else None.
+
+    Frames before the first one that decodes (a recording that starts between keyframes) are left out.
+    """
+    pts = np.sort(np.asarray(packets.pts, np.int64))
+    if packets.without_time or codec in _HIDDEN_FRAME_CODECS or not len(pts) or np.any(np.diff(pts) <= 0):
+        return None
+    shown = [frame.pts for frame in head]
+    if shown[0] is None:
+        return None
+    first = int(np.searchsorted(pts, shown[0]))
+    return pts[first:] if list(pts[first : first + len(shown)]) == shown else None
+
+
+def _index_by_decoding(source: Source, rate: Fraction | None, time_base: Fraction) -> tuple[Int64Array, bool]:
+    """The times of all frames as the decoder gives them; evenly spaced and False where it gives none that make sense."""
+    with VideoContainer(source) as video:
+        shown = [(frame.pts, frame.is_corrupt) for frame in video.frames()]
+    tail = range(max(0, len(shown) - _TAIL_PACKETS), len(shown))
+    whole = next((number for number in tail if shown[number][1]), len(shown))  # damage near the end: it was cut off there
+    times = [time for time, _ in shown[:whole]]
+    known = np.asarray([t for t in times if t is not None], np.int64)
+    if len(known) == len(times) and np.all(np.diff(known) > 0):
+        return known, True
+    step = max(1, round(1 / ((rate or _DEFAULT_FPS) * time_base)))
+    return np.arange(len(times), dtype=np.int64) * step, False
+
+
+def _cut_to_decodable(source: Source, pts: Int64Array, keyframes: Int64Array) -> Int64Array:
+    """``pts`` without the damaged end: decodes the last groups of pictures and keeps what comes out whole, to the first gap."""
+    if not len(pts):
+        return pts
+    whole: set[int | None] = set()
+    first = 0
+    for entry in [*(int(k) for k in keyframes[-2:-5:-1]), None]:
+        with VideoContainer(source) as video:
+            if entry is not None and not video.seek(entry):
+                continue
+            whole = {frame.pts for frame in video.frames() if not frame.is_corrupt}
+        # Transport streams have no index of keyframes, so a seek may land behind the one it was meant for.
+        first = 0 if entry is None else int(np.searchsorted(pts, min((t for t in whole if t is not None), default=entry)))
+        if entry is None or first <= np.searchsorted(pts, keyframes[-2]):
+            break
+    kept = first
+    while kept < len(pts) and int(pts[kept]) in whole:
+        kept += 1
+    return pts[:kept]
+
+
+def _rate(video: VideoContainer) -> Fraction | None:
+    return video.stream.average_rate or video.stream.guessed_rate or None
+
+
+def _frame_rate(pts: Int64Array, time_base: Fraction, nominal: Fraction | None) -> Fraction:
+    """Frames per second: the container's word unless the times contradict it (variable frame rate), else their mean."""
+    if len(pts) < 2:
+        return nominal or _DEFAULT_FPS
+    mean = Fraction(len(pts) - 1, int(pts[-1] - pts[0])) / time_base
+    if nominal is not None and abs(nominal / mean - 1) < 0.01:
+        return nominal
+    return mean.limit_denominator(1001)

@@ -1,0 +1,165 @@
+"""Small video files made on the fly, one of each awkward kind, with the frame's number drawn into the picture as a bar code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+WIDTH, HEIGHT, FRAMES, RATE = 160, 96, 90, 25
+BITS = 8
+_CELL = 16
+
+
+def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """uint8 (H, W, 3): moving stripes; a row of black or white cells tells the number, the row below its complement."""
+    x, y = np.arange(width), np.arange(height)[:, None]
+    grey = ((x + 3 * number) % 64 + y % 32 + 60).astype(np.uint8)
+    frame = np.stack([grey, np.roll(grey, number, 1), 255 - grey], axis=2)
+    for bit in range(BITS):
+        white = number >> bit & 1
+        cell = slice(bit * _CELL, (bit + 1) * _CELL)
+        frame[:_CELL, cell] = 235 * white + 10
+        frame[_CELL : 2 * _CELL, cell] = 235 * (1 - white) + 10
+    return frame
+
+
+def read_number(frame: np.ndarray) -> int:
+    """The number drawn by :func:`picture`; fails where the two rows do not agree."""
+    number = 0
+    for bit in range(BITS):
+        cell = slice(bit * _CELL + 4, (bit + 1) * _CELL - 4)
+        above, below = float(frame[4 : _CELL - 4, cell].mean()), float(frame[_CELL + 4 : 2 * _CELL - 4, cell].mean())
+        assert abs(above - below) > 100, f"bit {bit} is unreadable: {above:.0f}, {below:.0f}"
+        number |= (above > below) << bit
+    return number
+
+
+def numbers(frames: np.ndarray) -> list[int]:
+    return [read_number(frame) for frame in frames]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """How to encode one clip; ``times`` are frame times in 1/RATE seconds (None: every frame one)."""
+
+    name: str
+    codec: str = "libx264"
+    options: dict[str, str] = field(default_factory=dict)
+    container: dict[str, str] = field(default_factory=dict)
+    pixel_format: str = "yuv420p"
+    size: tuple[int, int] = (WIDTH, HEIGHT)
+    times: Sequence[float] | None = None
+    audio_seconds: float = 0.0
+    rotate: int = 0
+    frames: int = FRAMES
+
+
+X264 = {"preset": "ultrafast", "g": "24", "bf": "0", "threads": "1"}
+B3 = {"preset": "veryfast", "g": "24", "bf": "3", "b-pyramid": "strict", "sc_threshold": "0", "threads": "1"}
+X265 = "keyint=24:min-keyint=24:bframes=3:scenecut=0:log-level=none:pools=1:frame-threads=1"
+_VFR = np.cumsum([0.0] + [(1, 1, 2, 1, 3.5, 0.5)[i % 6] for i in range(FRAMES - 1)])
+
+CLIPS = [
+    Clip("plain.mp4", options=X264),
+    Clip("b_frames.mp4", options=B3),
+    Clip("open_gop.mp4", options=B3 | {"x264-params": "open-gop=1"}),
+    Clip("fragmented.mp4", options=B3, container={"movflags": "frag_keyframe+empty_moov"}),
+    Clip("faststart.mp4", options=B3, container={"movflags": "faststart"}),
+    Clip("ten_bit.mp4", options=B3, pixel_format="yuv420p10le"),
+    Clip("odd_444.mp4", options=B3, pixel_format="yuv444p", size=(161, 97)),
+    Clip("audio_longer.mp4", options=B3, audio_seconds=5.0),
+    Clip("delayed.mp4", options=B3, times=[12 + i for i in range(FRAMES)], audio_seconds=4.0),
+    Clip("b_frames.mkv", options=B3),
+    Clip("audio_longer.mkv", options=B3, audio_seconds=5.0),
+    Clip("vfr.mp4", options=B3, times=_VFR),
+    Clip("vfr.mkv", options=B3, times=_VFR),
+    Clip("intra_refresh.mp4", options=B3 | {"bf": "0", "x264-params": "intra-refresh=1"}),
+    Clip("interlaced.mp4", options=B3 | {"flags": "+ildct+ilme", "x264-params": "tff=1"}),
+    Clip("hevc.mp4", codec="libx265", options={"preset": "ultrafast", "x265-params": X265}),
+    Clip("hevc_open.mkv", codec="libx265", options={"preset": "ultrafast", "x265-params": X265 + ":open-gop=1"}),
+    Clip("hevc_ten.mp4", codec="libx265", options={"preset": "ultrafast", "x265-params": X265}, pixel_format="yuv420p10le"),
+    Clip("b_frames.avi", options=B3),
+    Clip("mpeg4.avi", codec="mpeg4", options={"g": "24", "bf": "2", "q": "3"}),
+    Clip("b_frames.ts", options=B3, audio_seconds=3.6),
+    Clip("mpeg2.ts", codec="mpeg2video", options={"g": "24", "bf": "2", "qmin": "2", "qmax": "4"}),
+    Clip("vp9.webm", codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "24"}),
+    Clip("vp9_odd.webm", codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "24"}, size=(161, 97)),
+    Clip("vp8_hidden.webm", codec="libvpx", options={"cpu-used": "5", "auto-alt-ref": "1", "lag-in-frames": "16", "g": "24"}),
+    Clip("av1.mp4", codec="libsvtav1", options={"preset": "12", "g": "24", "svtav1-params": "lp=1"}, frames=48),
+    Clip("ffv1.mkv", codec="ffv1"),
+    Clip("mjpeg.avi", codec="mjpeg", pixel_format="yuvj420p", options={"q": "3"}),
+    Clip("rotated.mp4", options=B3, rotate=90),
+    Clip("gop_10.mp4", options=B3 | {"g": "10"}),
+]
+
+
+def encode(path: Path, clip: Clip) -> Path:
+    """Write ``clip`` to ``path``."""
+    with av.open(str(path), "w", options=clip.container) as out:
+        stream = out.add_stream(clip.codec, rate=RATE, options=clip.options)
+        stream.width, stream.height = clip.size
+        stream.pix_fmt = clip.pixel_format
+        stream.time_base = stream.codec_context.time_base = Fraction(1, RATE if clip.times is None else 1000)
+        if clip.rotate:
+            stream.set_display_rotation(clip.rotate)
+        audio = (
+            out.add_stream("libmp3lame" if path.suffix == ".ts" else "aac", rate=16000, layout="mono")
+            if clip.audio_seconds
+            else None
+        )
+        for number in range(clip.frames):
+            frame = av.VideoFrame.from_ndarray(picture(number, *clip.size), format="rgb24")
+            time = number if clip.times is None else clip.times[number]
+            frame.time_base = stream.codec_context.time_base
+            frame.pts = round(time / RATE / frame.time_base)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+        if audio is not None:
+            for start in range(0, int(clip.audio_seconds * 16000), 1024):
+                tone = (np.sin(np.arange(start, start + 1024) * 0.17) * 8000).astype(np.float32)[None] / 32768
+                sound = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+                sound.rate, sound.pts, sound.time_base = 16000, start, Fraction(1, 16000)
+                out.mux(audio.encode(sound))
+            out.mux(audio.encode(None))
+    return path
+
+
+def cut_with_edit_list(source: Path, target: Path, first: int) -> Path:
+    """Copy without encoding from the keyframe before frame ``first``: an edit list hides the frames before it."""
+    with av.open(str(source)) as video, av.open(str(target), "w") as out:
+        stream = video.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        offset = round(Fraction(first, RATE) / stream.time_base)
+        video.seek(offset, stream=stream)
+        for packet in video.demux(stream):
+            if packet.size:
+                packet.pts -= offset
+                packet.dts -= offset
+                packet.stream = copy
+                out.mux(packet)
+    return target
+
+
+def truncated(source: Path, target: Path, share: float) -> Path:
+    data = source.read_bytes()
+    target.write_bytes(data[: int(len(data) * share)])
+    return target
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Path of a clip of ``CLIPS`` by name, encoded at its first use."""
+    folder = tmp_path_factory.mktemp("clips")
+    known = {clip.name: clip for clip in CLIPS}
+
+    def get(name: str) -> Path:
+        path = folder / name
+        return path if path.exists() else encode(path, known[name])
+
+    return get
