@@ -1,0 +1,117 @@
+"""Commit records: a chunk is committed when its record is there, and not otherwise.
+
+The record is written after the chunk's shards. Where a committed chunk is to be rewritten, a marker ``00000042.rewriting``
+goes up first and comes down last, and while it is there the chunk does not count as committed: the record's digest may
+belong to the old masks or the new ones. What is committed is thus known from one listing, without reading 10,000 records
+of a two-hour film.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from storage.location import Location
+from tam_dist.errors import SchemaError
+from tam_dist.types import FloatArray, LabelArray, UInt8Array
+
+_RECORD = ".json"
+_MARKER = ".rewriting"
+
+
+@dataclass(frozen=True)
+class CommitRecord:
+    """``digest`` of the labels (:func:`labels_digest`), ``scores`` of quality and origin over ``objects`` columns,
+    ``checkpoint`` of the state after the chunk where one was stored; ``revision`` counts the chunk's masks from 1;
+    ``prompts`` are the uuids applied in the chunk; ``time`` is seconds since the epoch.
+    """
+
+    chunk: int
+    revision: int
+    digest: str
+    scores: str
+    objects: int
+    checkpoint: str | None
+    prompts: tuple[str, ...]
+    time: float
+
+    def same_content(self, other: CommitRecord) -> bool:
+        """Whether both stand for the same masks, scores, prompts and state, whenever and however often written."""
+        return replace(self, revision=other.revision, time=other.time) == other
+
+
+def labels_digest(labels: LabelArray) -> str:
+    """SHA-256 (hex) of dtype, shape and content of one chunk's labels: equal digests, equal masks.
+
+    >>> a = np.zeros((1, 2, 3), np.uint8)
+    >>> labels_digest(a) == labels_digest(a.copy()), labels_digest(a) == labels_digest(a.reshape(1, 3, 2))
+    (True, False)
+    """
+    return _digest(labels)
+
+
+def scores_digest(quality: FloatArray, origin: UInt8Array) -> str:
+    """SHA-256 (hex) of one chunk's quality and origin."""
+    return _digest(quality, origin)
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.dtype.str}{array.shape}".encode())
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
+
+
+class CommitLog:
+    """The records of one project. Reads go to the storage each time, so that a reader sees a writer in another process."""
+
+    def __init__(self, project: Location) -> None:
+        self._folder = project / "commits"
+
+    def committed(self) -> frozenset[int]:
+        """Indices of the chunks whose masks are whole and final as of now."""
+        names = self._folder.children()
+        return self._indices(names, _RECORD) - self._indices(names, _MARKER)
+
+    def rewriting(self) -> frozenset[int]:
+        """Chunks whose rewriting was begun and not ended."""
+        return self._indices(self._folder.children(), _MARKER)
+
+    def recorded(self) -> frozenset[int]:
+        """Chunks that have a record, being rewritten or not."""
+        return self._indices(self._folder.children(), _RECORD)
+
+    def get(self, chunk: int) -> CommitRecord | None:
+        """Raises :class:`SchemaError` where the record is damaged."""
+        location = self._folder / _name(chunk, _RECORD)
+        data = location.read()
+        if data is None:
+            return None
+        try:
+            fields = json.loads(data)
+            return CommitRecord(**fields | {"prompts": tuple(fields["prompts"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise SchemaError(f"{location} is damaged: remove it and run tam-dist resume.") from error
+
+    def put(self, record: CommitRecord) -> None:
+        """Raises :class:`StorageError`."""
+        (self._folder / _name(record.chunk, _RECORD)).write(json.dumps(asdict(record)).encode())
+
+    def begin_rewrite(self, chunk: int) -> None:
+        (self._folder / _name(chunk, _MARKER)).write(b"")
+
+    def end_rewrite(self, chunk: int) -> None:
+        (self._folder / _name(chunk, _MARKER)).remove()
+
+    @staticmethod
+    def _indices(names: list[str], suffix: str) -> frozenset[int]:
+        stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
+        return frozenset(int(stem) for stem in stems if stem.isdigit())
+
+
+def _name(chunk: int, suffix: str) -> str:
+    return f"{chunk:08d}{suffix}"

@@ -1,0 +1,376 @@
+"""A project as the engine, the actors and the review pane see it: one object over prompts, masks, commits and checkpoints.
+
+>>> store = ProjectStore.open("/films/a", write=False)  # doctest: +SKIP
+>>> store.labels[120]                                   # uint8 (H, W), 0 background  # doctest: +SKIP
+>>> store.mask(1, range(100, 110))                      # bool (10, H, W)  # doctest: +SKIP
+
+Any number of processes may read and append prompts; one at a time holds the lock and writes the rest. What a killed
+writer leaves behind is removed when the project is next opened for writing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage import lock
+from storage.checkpoints import CheckpointStore, state_digest
+from storage.commits import CommitLog, CommitRecord, labels_digest, scores_digest
+from storage.location import Location
+from storage.manifest import MANIFEST, Manifest
+from storage.masks import FrameRows, MaskStore
+from storage.prompt_log import PromptLog, Undo
+from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
+from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array
+
+Where = str | os.PathLike[str] | Location
+RunState = Literal["running", "done", "failed", "cancelled"]
+_STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class ProjectStatus:
+    """``state``: "new" before the first run, "interrupted" where it was running and nobody writes it any more; ``reason`` is
+    the sentence given with the state; ``changed`` is when that was, seconds since the epoch, None if new.
+    """
+
+    state: RunState | Literal["new", "interrupted"]
+    reason: str
+    changed: float | None
+    frames_total: int
+    frames_done: int
+    objects: tuple[TrackedObject, ...]
+    writer: lock.Holder | None
+
+
+class ProjectStore:
+    """Made by :meth:`create` and :meth:`open`. All methods may be called from several threads; failures of the storage
+    raise :class:`StorageError`, damaged files :class:`SchemaError`.
+    """
+
+    def __init__(self, location: Location, manifest: Manifest, masks: MaskStore, held: lock.ProjectLock | None) -> None:
+        self.location = location
+        self._manifest = manifest
+        self._masks = masks
+        self._lock = held
+        self._prompts = PromptLog(location)
+        self._commits = CommitLog(location)
+        self._checkpoints = CheckpointStore(location, int(manifest.config["tracking"]["keep_checkpoints"]))
+        self._writing = threading.RLock()
+        # Known without asking as long as nobody else may write: a listing of 10,000 records for each chunk adds up.
+        self._committed: frozenset[int] | None = None
+        self._rewriting: frozenset[int] = frozenset()
+
+    # --- life cycle ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, where: Where, manifest: Manifest, pts: NDArray[np.int64], *, owner: str | None = None) -> ProjectStore:
+        """A new project, opened for writing. ``pts``: int64 (T,), in the source's time base.
+
+        Raises :class:`ProjectExistsError`, :class:`ProjectLockedError`.
+        """
+        location = Location.parse(where)
+        held = lock.acquire(location, owner=owner)
+        try:
+            if cls.exists(location):
+                raise ProjectExistsError(f"{location} is a project already: run tam-dist resume or choose another --out.")
+            source = manifest.source
+            shape = (source.frame_count, source.height, source.width)
+            masks = MaskStore.create(
+                location, shape, chunk_size=manifest.chunk_size, objects=len(manifest.objects), pts=np.asarray(pts, np.int64)
+            )
+            manifest.write(location)  # last: from here on it is a project
+        except BaseException:
+            held.release()
+            raise
+        store = cls(location, manifest, masks, held)
+        store._recover()
+        return store
+
+    @classmethod
+    def open(cls, where: Where, *, write: bool, owner: str | None = None) -> ProjectStore:
+        """With ``write`` takes the lock and removes what a killed writer left (``owner``: see :func:`storage.lock.acquire`).
+
+        Raises :class:`ProjectError` where there is no project, :class:`ProjectLockedError`, :class:`SchemaError`.
+        """
+        location = Location.parse(where)
+        manifest = Manifest.read(location)  # before the lock: no lock file in a folder that is no project
+        if not write:
+            return cls(location, manifest, MaskStore(location, write=False), None)
+        held = lock.acquire(location, owner=owner)
+        try:
+            store = cls(location, Manifest.read(location), MaskStore(location, write=True), held)
+            store._recover()
+        except BaseException:
+            held.release()
+            raise
+        return store
+
+    @staticmethod
+    def exists(where: Where) -> bool:
+        return (Location.parse(where) / MANIFEST).exists()
+
+    def close(self) -> None:
+        """Release the lock; may be repeated. Reading goes on working."""
+        with self._writing:
+            if self._lock is not None:
+                self._lock.release()
+            self._lock = None
+            self._committed = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # --- what is asked ------------------------------------------------------------------------------------------------
+
+    @property
+    def manifest(self) -> Manifest:
+        if self._lock is None:  # another process may have added an object
+            self._manifest = Manifest.read(self.location)
+        return self._manifest
+
+    def add_objects(self, objects: Sequence[TrackedObject]) -> None:
+        """Append objects, whose ids must go on from the last. Raises :class:`ProjectError` for more than the arrays hold."""
+        with self._writing:
+            self._require_lock()
+            grown = (*self._manifest.objects, *objects)
+            if [o.id for o in grown] != list(range(1, len(grown) + 1)):
+                raise ValueError(f"object ids must count from 1 without a gap, not {[o.id for o in grown]}")
+            self._masks.grow(len(grown))
+            self._manifest = replace(self._manifest, objects=grown)
+            self._manifest.write(self.location)
+
+    def prompts(self) -> tuple[Prompt, ...]:
+        """All of them, as of now, in the order given; see :func:`storage.prompt_log.active` for those in force."""
+        return self._prompts.read()
+
+    def append_prompt(self, prompt: Prompt) -> None:
+        self.append_prompts([prompt])
+
+    def append_prompts(self, prompts: Iterable[Prompt]) -> None:
+        """Durable when it returns; needs no lock; a uuid that is there already changes nothing."""
+        self._prompts.append(prompts)
+
+    def undo_prompt(self, uuid: str, *, author: str) -> Undo:
+        """Take a prompt back, by appending. Raises :class:`PromptError` where none of that uuid is in force."""
+        return self._prompts.undo(uuid, author=author)
+
+    # --- what is done -------------------------------------------------------------------------------------------------
+
+    @property
+    def committed(self) -> frozenset[int]:
+        """Indices of the committed chunks, as of now."""
+        return self._commits.committed() if self._committed is None else self._committed
+
+    @property
+    def next_chunk(self) -> int:
+        """The first chunk that is not committed; the number of chunks when all are."""
+        committed = self.committed
+        return next((i for i in range(self._manifest.chunk_count) if i not in committed), self._manifest.chunk_count)
+
+    def record(self, chunk: int) -> CommitRecord | None:
+        """The commit record of a committed chunk, else None."""
+        return self._commits.get(chunk) if chunk in self.committed else None
+
+    def commit(self, result: ChunkResult, checkpoint: bytes | None = None) -> CommitRecord:
+        """Store a chunk's masks, and the tracker's state after it, and make them count: all of it or nothing.
+
+        A chunk already committed with the same content is left alone, so a commit may be repeated; with other masks it is
+        rewritten with the next revision; with the same masks and other scores, prompts or state the revision stays.
+        Raises :class:`ProjectLockedError` where the lock was lost.
+        """
+        labels, quality, origin = self._checked(result)
+        chunk = result.index
+        with self._writing:
+            self._require_lock()
+            old = self._commits.get(chunk) if chunk in self.committed | self._rewriting else None
+            new = CommitRecord(
+                chunk=chunk,
+                revision=1,
+                digest=labels_digest(labels),
+                scores=scores_digest(quality, origin),
+                objects=quality.shape[1],
+                checkpoint=None if checkpoint is None else state_digest(checkpoint),
+                prompts=tuple(result.prompts),
+                time=time.time(),
+            )
+            if old is not None:
+                if checkpoint is None and replace(new, checkpoint=old.checkpoint).same_content(old):
+                    new = replace(new, checkpoint=old.checkpoint)  # a replay that owed no state: the one stored still holds
+                if chunk in self.committed and new.same_content(old):
+                    return old
+                new = replace(new, revision=old.revision + (new.digest != old.digest or chunk in self._rewriting))
+                self._commits.begin_rewrite(chunk)
+                self._rewriting |= {chunk}
+                self._committed = self.committed - {chunk}
+            if checkpoint is not None:
+                self._checkpoints.write(chunk, checkpoint)
+            self._masks.write(result.start, labels, quality, origin)
+            self._require_lock()  # once more: whoever lost the lock while writing must not vouch for the chunk
+            self._commits.put(new)
+            if old is not None:
+                self._commits.end_rewrite(chunk)
+                self._rewriting -= {chunk}
+            self._committed = self.committed | {chunk}
+            if checkpoint is not None:
+                self._checkpoints.thin()
+            return new
+
+    def attach_checkpoint(self, chunk: int, state: bytes) -> None:
+        """Keep the tracker's state after a chunk that was committed without one, as a run that is stopped does."""
+        with self._writing:
+            self._require_lock()
+            record = self._commits.get(chunk)
+            if record is None:
+                raise ValueError(f"chunk {chunk} is not committed")
+            self._checkpoints.write(chunk, state)
+            self._commits.put(replace(record, checkpoint=state_digest(state)))
+            self._checkpoints.thin()
+
+    def checkpoint(self, before_chunk: int) -> tuple[int, bytes] | None:
+        """The newest usable state to start ``before_chunk`` from, as (chunk after which it was taken, state), else None.
+
+        A state that is missing, torn or outdated by a rewrite of its chunk is passed over for the next older one.
+        """
+        for chunk in reversed(self._checkpoints.chunks()):
+            record = self.record(chunk) if chunk < before_chunk else None
+            if record is None or record.checkpoint is None:
+                continue
+            state = self._checkpoints.read(chunk, record.checkpoint)
+            if state is not None:
+                return chunk, state
+        return None
+
+    def discard_checkpoints(self, first: int, last: int | None = None) -> None:
+        """Remove the states after chunks ``first`` to ``last`` (to the end if None), which a correction made untrue."""
+        with self._writing:
+            self._require_lock()
+            for chunk in self._checkpoints.chunks():
+                if first <= chunk and (last is None or chunk <= last):
+                    self._checkpoints.remove(chunk)
+
+    def is_intact(self, chunk: int) -> bool:
+        """Whether a committed chunk's stored masks and scores are those its record vouches for."""
+        record = self.record(chunk)
+        return record is not None and self._matches(record)
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    @property
+    def labels(self) -> FrameRows[LabelArray]:
+        """(T, H, W), 0 background, else an object's id; read frame by frame: ``labels[7]``, ``labels[10:20]``."""
+        return self._masks.labels
+
+    @property
+    def quality(self) -> FrameRows[FloatArray]:
+        """float32 (T, K) in 0..1, NaN = not tracked."""
+        return self._masks.quality
+
+    @property
+    def origin(self) -> FrameRows[UInt8Array]:
+        """uint8 (T, K) of :class:`tam_dist.types.Origin`."""
+        return self._masks.origin
+
+    @property
+    def pts(self) -> NDArray[np.int64]:
+        """int64 (T,), in the source's time base."""
+        return self._masks.pts
+
+    def mask(self, object_id: int, frames: slice | Sequence[int]) -> BoolArray:
+        """bool (n, H, W): one object's masks in ``frames``."""
+        return np.asarray(self.labels[frames] == object_id)
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def set_state(self, state: RunState, reason: str = "") -> None:
+        """``reason``: one sentence for people, "" where the state says it all."""
+        with self._writing:
+            self._require_lock()
+            (self.location / _STATE).write(json.dumps({"state": state, "reason": reason, "time": time.time()}).encode())
+
+    def status(self) -> ProjectStatus:
+        """As of now, whoever is writing."""
+        manifest, committed = self.manifest, self.committed
+        writer = lock.holder(self.location)
+        state, reason, changed = self._state()
+        return ProjectStatus(
+            state="interrupted" if state == "running" and writer is None else state,
+            reason=reason,
+            changed=changed,
+            frames_total=manifest.frame_count,
+            frames_done=sum(len(manifest.chunk_frames(i)) for i in committed),
+            objects=manifest.objects,
+            writer=writer,
+        )
+
+    def _state(self) -> tuple[RunState | Literal["new"], str, float | None]:
+        where = self.location / _STATE
+        data = where.read()
+        if data is None:
+            return "new", "", None
+        try:
+            fields = json.loads(data)
+            if fields["state"] not in get_args(RunState):
+                raise ValueError(fields["state"])
+            return fields["state"], str(fields["reason"]), float(fields["time"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SchemaError(f"{where} is damaged: remove it and run tam-dist resume.") from error
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _require_lock(self) -> None:
+        if self._lock is None:
+            raise ProjectError(f"{self.location} was opened for reading: open it with write=True.")
+        self._lock.check()
+
+    def _checked(self, result: ChunkResult) -> tuple[LabelArray, FloatArray, UInt8Array]:
+        """The result's arrays in the stored dtypes. A result that does not fit is a fault of the caller: ``ValueError``."""
+        frames = self._manifest.chunk_frames(result.index)
+        source = self._manifest.source
+        if not frames or result.start != frames.start or result.labels.shape != (len(frames), source.height, source.width):
+            raise ValueError(f"chunk {result.index} from frame {result.start}, labels {result.labels.shape}, is off the grid")
+        columns = len(self._manifest.objects)
+        if result.quality.shape != result.origin.shape or result.quality.shape[0] != len(frames):
+            raise ValueError(f"quality {result.quality.shape} and origin {result.origin.shape} do not fit {len(frames)} frames")
+        if result.quality.shape[1] > columns or result.labels.max() > columns:
+            raise ValueError(f"chunk {result.index} names an object beyond the project's {columns}")
+        labels = np.ascontiguousarray(result.labels, dtype=self.labels.dtype)
+        return labels, np.asarray(result.quality, np.float32), np.asarray(result.origin, np.uint8)
+
+    def _matches(self, record: CommitRecord) -> bool:
+        frames = self._manifest.chunk_frames(record.chunk)
+        rows = slice(frames.start, frames.stop)
+        columns = slice(0, record.objects)
+        try:
+            if labels_digest(self.labels[rows]) != record.digest:
+                return False
+            return scores_digest(self.quality[rows][:, columns], self.origin[rows][:, columns]) == record.scores
+        except SchemaError:
+            return False
+
+    def _recover(self) -> None:
+        """After the lock is taken: whatever the last writer did not finish is undone, or finished where only that was left."""
+        self.location.sweep()
+        for chunk in self._commits.rewriting():
+            record = self._commits.get(chunk)
+            if record is None or self._matches(record):
+                self._commits.end_rewrite(chunk)
+        self._rewriting = self._commits.rewriting()
+        self._committed = self._commits.committed()
+        recorded = self._committed | self._rewriting
+        self._masks.remove(self._masks.stored_chunks() - recorded)
+        for chunk in self._checkpoints.chunks():
+            if chunk not in recorded:
+                self._checkpoints.remove(chunk)
