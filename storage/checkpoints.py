@@ -13,6 +13,8 @@ from storage.location import Location
 
 _SUFFIX = ".safetensors"
 
+CHECKPOINTS = "checkpoints"
+
 
 def thinned(chunks: Sequence[int], keep: int) -> list[int]:
     """Which of ``chunks`` (ascending) to keep, for a number that grows with the logarithm of the video's length.
@@ -38,7 +40,7 @@ class CheckpointStore:
     """The states of one project; state ``n`` is the one after chunk ``n``."""
 
     def __init__(self, project: Location, keep: int) -> None:
-        self._folder = project / "checkpoints"
+        self._folder = project / CHECKPOINTS
         self._keep = keep
 
     def chunks(self) -> list[int]:

@@ -18,6 +18,7 @@ from storage.location import Location
 from tam_dist.errors import SchemaError
 from tam_dist.types import FloatArray, LabelArray, UInt8Array
 
+COMMITS = "commits"
 _RECORD = ".json"
 _MARKER = ".rewriting"
 
@@ -70,7 +71,7 @@ class CommitLog:
     """The records of one project. Reads go to the storage each time, so that a reader sees a writer in another process."""
 
     def __init__(self, project: Location) -> None:
-        self._folder = project / "commits"
+        self._folder = project / COMMITS
 
     def committed(self) -> frozenset[int]:
         """Indices of the chunks whose masks are whole and final as of now."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -142,6 +143,10 @@ class Location(ABC):
         """Remove the file; nothing happens where it is gone already. Raises :class:`StorageError`."""
 
     @abstractmethod
+    def remove_tree(self) -> None:
+        """Remove the folder and all below it; nothing happens where it is gone already. Raises :class:`StorageError`."""
+
+    @abstractmethod
     def sweep(self) -> list[str]:
         """Remove what killed writers left half-written below here; returns the addresses."""
 
@@ -211,6 +216,11 @@ class LocalLocation(Location):
     def remove(self) -> None:
         with storage_errors("Removing", self), suppress(FileNotFoundError):
             self.path.unlink()
+
+    def remove_tree(self) -> None:
+        with storage_errors("Removing", self):
+            if self.path.is_dir():
+                shutil.rmtree(self.path)
 
     def sweep(self) -> list[str]:
         strays = [Path(folder) / f for folder, _, files in os.walk(self.path) for f in files if f.endswith(PARTIAL)]
@@ -302,6 +312,10 @@ class ObjectLocation(Location):
     def remove(self) -> None:
         with storage_errors("Removing", self), suppress(FileNotFoundError):
             self._fs.rm_file(self._root)
+
+    def remove_tree(self) -> None:
+        with storage_errors("Removing", self), suppress(FileNotFoundError):
+            self._fs.rm(self._root, recursive=True)
 
     def sweep(self) -> list[str]:
         return []  # an unfinished put is invisible

@@ -69,7 +69,7 @@ class Manifest:
             "models": {role: asdict(model) for role, model in self.models.items()},
             "config": dict(self.config),
         }
-        return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(fields, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> Manifest:

@@ -22,7 +22,7 @@ from storage.stores import SnapshotStore
 from tam_dist.errors import ProjectError, SchemaError
 from tam_dist.types import FloatArray, LabelArray, UInt8Array
 
-FOLDER = "masks.zarr"
+MASKS = "masks.zarr"
 _MAX_UINT8_OBJECTS = 254
 # Columns of one quality chunk: wider than most K ever gets, so that a new object changes the array's metadata alone.
 _COLUMNS = 256
@@ -80,7 +80,7 @@ class MaskStore:
 
     def __init__(self, project: Location, *, write: bool) -> None:
         """Opens existing arrays. Raises :class:`SchemaError` where they are missing or damaged."""
-        self._location = project / FOLDER
+        self._location = project / MASKS
         with self._guard("Opening"):
             self._snapshot = SnapshotStore(self._location.zarr_store(read_only=True))
             self._reader = zarr.open_group(self._snapshot, mode="r", zarr_format=3, use_consolidated=False)
@@ -102,8 +102,8 @@ class MaskStore:
             raise ValueError(f"pts must have shape ({frames},), not {pts.shape}")
         dtype = np.uint8 if objects <= _MAX_UINT8_OBJECTS else np.uint16
         common: dict[str, Any] = {"compressors": ZstdCodec(level=3), "chunk_key_encoding": _FLAT}
-        with storage_errors("Writing", project / FOLDER):
-            store = (project / FOLDER).zarr_store(read_only=False)
+        with storage_errors("Writing", project / MASKS):
+            store = (project / MASKS).zarr_store(read_only=False)
             group = zarr.create_group(store, overwrite=True, zarr_format=3)
             group.create_array(
                 "labels",

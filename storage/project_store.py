@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage import lock
-from storage.checkpoints import CheckpointStore, state_digest
-from storage.commits import CommitLog, CommitRecord, labels_digest, scores_digest
+from storage.checkpoints import CHECKPOINTS, CheckpointStore, state_digest
+from storage.commits import COMMITS, CommitLog, CommitRecord, labels_digest, scores_digest
 from storage.location import Location
 from storage.manifest import MANIFEST, Manifest
-from storage.masks import FrameRows, MaskStore
-from storage.prompt_log import PromptLog, Undo
+from storage.masks import MASKS, FrameRows, MaskStore
+from storage.prompt_log import PROMPTS, PROMPTS_FOLDER, PromptLog, Undo
 from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
 from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array
 
@@ -118,6 +118,20 @@ class ProjectStore:
     @staticmethod
     def exists(where: Where) -> bool:
         return (Location.parse(where) / MANIFEST).exists()
+
+    @staticmethod
+    def discard(where: Where) -> None:
+        """Remove a project's own files, and nothing else that lies beside them. Raises :class:`ProjectLockedError`."""
+        location = Location.parse(where)
+        held = lock.acquire(location)
+        try:
+            (location / MANIFEST).remove()  # first: from here on it is no project
+            (location / PROMPTS).remove()
+            (location / _STATE).remove()
+            for folder in (MASKS, COMMITS, CHECKPOINTS, PROMPTS_FOLDER):
+                (location / folder).remove_tree()
+        finally:
+            held.release()
 
     def close(self) -> None:
         """Release the lock; may be repeated. Reading goes on working."""

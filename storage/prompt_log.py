@@ -32,8 +32,8 @@ from storage.location import LocalLocation, Location, storage_errors
 from tam_dist.errors import PromptError, SchemaError
 from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt, PromptData
 
-_FILE = "prompts.jsonl"
-_FOLDER = "prompts"
+PROMPTS = "prompts.jsonl"
+PROMPTS_FOLDER = "prompts"
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class PromptLog:
     """The prompts of the project at ``project``. Any number of processes may read and append."""
 
     def __init__(self, project: Location) -> None:
-        self._file = project / _FILE
-        self._folder = project / _FOLDER
+        self._file = project / PROMPTS
+        self._folder = project / PROMPTS_FOLDER
 
     def read(self) -> tuple[Prompt, ...]:
         """All prompts in the order given, those taken back with ``undone_by`` set.
@@ -117,7 +117,7 @@ def encode(entry: Prompt | Undo) -> str:
     else:
         fields |= {"frame": entry.frame, "object": entry.object_name, "kind": entry.data.kind}
         fields |= {"data": _encode_data(entry.data), "undone_by": entry.undone_by}
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False)
 
 
 def decode(line: bytes | str, where: str) -> Prompt | Undo:

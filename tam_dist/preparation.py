@@ -1,0 +1,124 @@
+"""From "track this video with these prompts" to a job: the project is made or found, everything is checked before anything
+runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from storage.manifest import Manifest, ModelRecord
+from storage.project_store import ProjectStore
+from storage.prompt_log import active
+from tam_dist.config import Config, from_dict, to_dict
+from tam_dist.coordination.video import VideoJob
+from tam_dist.errors import ProjectError, ProjectExistsError
+from tam_dist.media.reader import open_video
+from tam_dist.models.checkpoints import resolve, sha256
+from tam_dist.prompts import already_asked, objects_of, validate
+from tam_dist.tracking.spec import SessionSpec
+from tam_dist.types import Prompt, VideoInfo
+
+#: Settings that decide the masks: they belong to the project. The others may differ from run to run.
+_DECISIVE = ("models", "propagation", "segmentation", "tracking", "runtime")
+#: Readers that can be asked for by name; a folder of images has its own.
+_NAMED_READERS = ("decord", "pyav")
+
+
+def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, force: bool = False) -> VideoJob:
+    """Make the project at ``out``, or find it there and check that it is about the same; nothing is tracked yet.
+
+    A project of the same video, prompts and settings is continued. Another one is refused; ``force`` discards its masks and
+    starts anew. Raises :class:`VideoError`, :class:`PromptError`, :class:`ProjectExistsError`, :class:`WeightsError`,
+    :class:`StorageError`.
+    """
+    with open_video(video, reader=config.media.reader) as reader:
+        info, pts = reader.info, reader.pts
+    validate(prompts, info)
+    models = {
+        role: ModelRecord(name, sha256(resolve(name, role)))
+        for role, name in (("xmem", config.models.xmem), ("sam", config.models.sam))
+    }
+    if ProjectStore.exists(out) and not force:
+        store = ProjectStore.open(out, write=False)
+        _check_same(store, info, prompts, config, models)
+        if not store.prompts():  # the command that made it died before it could write them down
+            store.append_prompts(prompts)
+        return job_of(store)
+    settled = _settle(config)
+    manifest = Manifest(info, config.tracking.chunk_size, objects_of(prompts), models, to_dict(settled))
+    if force:
+        ProjectStore.discard(out)
+    with ProjectStore.create(out, manifest, pts) as store:
+        store.append_prompts(prompts)
+        return job_of(store)
+
+
+def job_of(store: ProjectStore) -> VideoJob:
+    """The job that continues a project. Raises :class:`ProjectError` where the video is not the one the project was made for."""
+    manifest = store.manifest
+    source = manifest.source
+    spec = SessionSpec(
+        width=source.width,
+        height=source.height,
+        frame_count=source.frame_count,
+        chunk_size=manifest.chunk_size,
+        objects=manifest.objects,
+        prompts=tuple(active(store.prompts())),
+        propagation=from_dict(dict(manifest.config)).propagation,
+    )
+    reader = source.reader if source.reader in _NAMED_READERS else "auto"
+    return VideoJob(str(store.location), source.uri, reader, spec)
+
+
+def continue_project(where: str, overrides: Config | None = None) -> tuple[VideoJob, Config]:
+    """The job and settings of an existing project; ``overrides`` brings the settings that do not decide the masks.
+
+    Raises :class:`ProjectError` where the video is gone or another one.
+    """
+    store = ProjectStore.open(where, write=False)
+    manifest = store.manifest
+    with open_video(manifest.source.uri, reader=job_of(store).reader) as reader:
+        found = reader.info
+    if (found.frame_count, found.fingerprint) != (manifest.source.frame_count, manifest.source.fingerprint):
+        raise ProjectError(
+            f"{manifest.source.uri} is not the video that {where} was made for (it has changed since); put the original back."
+        )
+    config = from_dict(dict(manifest.config))
+    if overrides is not None:
+        config.credits, config.cluster = overrides.credits, overrides.cluster
+        config.runtime.device = overrides.runtime.device
+    return job_of(store), config
+
+
+def _settle(config: Config) -> Config:
+    """With the number of threads written down: another number sums in another order and changes the last bits."""
+    return replace(config, runtime=replace(config.runtime, threads=config.runtime.threads or os.cpu_count() or 1))
+
+
+def _check_same(
+    store: ProjectStore, info: VideoInfo, prompts: Sequence[Prompt], config: Config, models: Mapping[str, ModelRecord]
+) -> None:
+    where, manifest = store.location, store.manifest
+    choice = "choose another --out, or --force to discard it and start anew"
+    if (manifest.source.frame_count, manifest.source.fingerprint) != (info.frame_count, info.fingerprint):
+        raise ProjectExistsError(f"{where} is a project of another video, {manifest.source.uri}: {choice}.")
+    existing = store.prompts()
+    if existing and not already_asked(prompts, existing):
+        raise ProjectExistsError(f"{where} is a project of the same video with other prompts: {choice}.")
+    for role, record in models.items():
+        if manifest.models[role].sha256 != record.sha256:
+            raise ProjectExistsError(f"{where} was made with other {role} weights ({manifest.models[role].name}): {choice}.")
+    changed = _first_difference(manifest.config, to_dict(config))
+    if changed is not None:
+        raise ProjectExistsError(f"{where} was made with another {changed}: {choice}.")
+
+
+def _first_difference(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    for section in _DECISIVE:
+        for key, value in asked[section].items():
+            if stored[section][key] != value and (section, key) not in (("runtime", "threads"), ("runtime", "device")):
+                return f"{section}.{key} ({stored[section][key]}, now {value})"
+    return None

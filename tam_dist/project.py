@@ -1,0 +1,138 @@
+"""A project from outside: what was asked, how far it got, and its masks, read lazily.
+
+>>> project = Project.open("films/a")             # doctest: +SKIP
+>>> project.masks["cat"][100:200].shape           # doctest: +SKIP
+(100, 1080, 1920)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.masks import FrameRows
+from storage.project_store import ProjectStatus, ProjectStore
+from storage.prompt_log import active
+from tam_dist.config import Config, from_dict
+from tam_dist.prompts import known_object
+from tam_dist.types import BoolArray, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array, VideoInfo
+
+
+class Project:
+    """Read access to a project, also while it is being tracked by any process: a frame not tracked yet has label 0 and origin
+    ``Origin.UNTRACKED``. Made by :meth:`open`, :func:`tam_dist.track` and :func:`tam_dist.resume`."""
+
+    def __init__(self, store: ProjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, where: str | os.PathLike[str]) -> Project:
+        """A directory or fsspec URL. Raises :class:`ProjectError`, :class:`SchemaError`."""
+        return cls(ProjectStore.open(where, write=False))
+
+    @property
+    def location(self) -> str:
+        return str(self._store.location)
+
+    @property
+    def video(self) -> VideoInfo:
+        return self._store.manifest.source
+
+    @property
+    def config(self) -> Config:
+        """The resolved settings that the project was made with."""
+        return from_dict(dict(self._store.manifest.config))
+
+    @property
+    def objects(self) -> tuple[TrackedObject, ...]:
+        return self._store.manifest.objects
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """Those in force, in (frame, time) order."""
+        return tuple(active(self._store.prompts()))
+
+    @property
+    def status(self) -> ProjectStatus:
+        return self._store.status()
+
+    @property
+    def labels(self) -> FrameRows[LabelArray]:
+        """uint8 or uint16 (T, H, W): 0 background, else the object's id. Index with frames: ``labels[7]``, ``labels[10:20]``."""
+        return self._store.labels
+
+    @property
+    def quality(self) -> FrameRows[FloatArray]:
+        """float32 (T, K) in 0..1, NaN where an object is not tracked."""
+        return self._store.quality
+
+    @property
+    def origin(self) -> FrameRows[UInt8Array]:
+        """uint8 (T, K) of :class:`tam_dist.types.Origin`."""
+        return self._store.origin
+
+    @property
+    def masks(self) -> Mapping[str, ObjectMasks]:
+        """By object name; nothing is read before it is indexed."""
+        return MasksByName(self._store)
+
+    def write_overlay(self, path: str | os.PathLike[str]) -> Path:
+        """An H.264 video with the masks drawn over the source, at the source's frame times and with its sound."""
+        from tam_dist.media.overlay import write_overlay
+        from tam_dist.media.reader import open_video
+
+        with open_video(self.video.uri) as reader:
+            return write_overlay(reader, self.labels.__getitem__, self.objects, Path(path))
+
+    def write_contact_sheet(self, path: str | os.PathLike[str], *, rows: int = 3, columns: int = 4) -> Path:
+        """A PNG of ``rows * columns`` frames spread over the video, with their masks."""
+        from tam_dist.media.contact_sheet import save_contact_sheet
+        from tam_dist.media.reader import open_video
+
+        with open_video(self.video.uri) as reader:
+            return save_contact_sheet(reader, self.labels.__getitem__, self.objects, Path(path), rows=rows, columns=columns)
+
+
+@dataclass(frozen=True)
+class ObjectMasks:
+    """One object's masks, bool (T, H, W), read from the store as they are indexed: ``masks[7]`` (H, W), ``masks[10:20]`` (10,
+    H, W).
+    """
+
+    store: ProjectStore
+    object: TrackedObject
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.store.labels.shape)
+
+    def __len__(self) -> int:
+        return len(self.store.labels)
+
+    def __getitem__(self, frames: int | slice | Sequence[int]) -> BoolArray:
+        mask: BoolArray = self.store.labels[frames] == self.object.id
+        return mask
+
+    def __iter__(self) -> Iterator[BoolArray]:
+        return (self[i] for i in range(len(self)))
+
+
+class MasksByName(Mapping[str, ObjectMasks]):
+    """Raises :class:`PromptError` naming the nearest object for a name that the project lacks."""
+
+    def __init__(self, store: ProjectStore) -> None:
+        self._store = store
+
+    def __getitem__(self, name: str) -> ObjectMasks:
+        return ObjectMasks(self._store, known_object(name, self._store.manifest.objects))
+
+    def __iter__(self) -> Iterator[str]:
+        return (o.name for o in self._store.manifest.objects)
+
+    def __len__(self) -> int:
+        return len(self._store.manifest.objects)
+
+    def __contains__(self, name: object) -> bool:
+        return any(o.name == name for o in self._store.manifest.objects)

@@ -1,0 +1,95 @@
+"""Running jobs to their end in this process, and saying what became of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tam_dist.config import Config
+from tam_dist.coordination.calls import Role
+from tam_dist.coordination.events import Event, Listener, VideoEnded
+from tam_dist.coordination.inline import InlineExecutor, WorkerFactory
+from tam_dist.coordination.scheduler import Scheduler
+from tam_dist.coordination.video import VideoJob, VideoState
+from tam_dist.errors import RunInterruptedError, TamDistError
+
+#: How often a run looks whether it was asked to stop, seconds.
+STOP_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one video. ``error`` is set where it failed."""
+
+    project: str
+    state: VideoState
+    error: Exception | None = None
+
+    def raise_failure(self) -> None:
+        """Raise what went wrong, or :class:`RunInterruptedError` where the run was stopped."""
+        if self.error is not None:
+            raise self.error
+        if self.state is not VideoState.DONE:
+            raise RunInterruptedError(f"{self.project} was {self.state.value}; continue with: tam-dist resume {self.project}")
+
+
+def run_inline(
+    jobs: Sequence[VideoJob], config: Config, *, listener: Listener | None = None, stop: threading.Event | None = None
+) -> list[Outcome]:
+    """Track ``jobs`` in this process, without Ray. ``stop``, once set, ends the run after the chunks under way."""
+    executor = InlineExecutor(_workers(config))
+    outcomes = OutcomeCollector()
+    scheduler = Scheduler(executor, config, outcomes)
+    if listener is not None:
+        scheduler.listen(listener)
+    for job in jobs:
+        scheduler.add(job)
+    stopping = False
+    try:
+        while scheduler.busy:
+            scheduler.poll(STOP_POLL_SECONDS)
+            if stop is not None and stop.is_set() and not stopping:
+                stopping = True
+                scheduler.stop()
+    finally:
+        executor.close()
+    return [outcomes.of(job) for job in jobs]
+
+
+class OutcomeCollector:
+    """A listener that remembers how every video ended."""
+
+    def __init__(self) -> None:
+        self._ended: dict[str, VideoEnded] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, VideoEnded):
+            self._ended[event.video] = event
+
+    def of(self, job: VideoJob) -> Outcome:
+        ended = self._ended[job.project]
+        error = ended.error
+        if error is not None and not isinstance(error, TamDistError):
+            wrapped = TamDistError(
+                f"{job.uri}: an unexpected {type(error).__name__} ended it ({error}); run again with --debug."
+            )
+            wrapped.__cause__ = error
+            error = wrapped
+        return Outcome(job.project, VideoState(ended.state), error)
+
+
+def _workers(config: Config) -> dict[Role, list[WorkerFactory]]:
+
+    from tam_dist.workers.decoder import DecoderWorker
+    from tam_dist.workers.propagator import PropagatorWorker
+    from tam_dist.workers.refiner import RefinerWorker
+    from tam_dist.workers.writer import WriterWorker
+
+    factories: dict[Role, list[WorkerFactory]] = {
+        Role.DECODER: [DecoderWorker],
+        Role.PROPAGATOR: [lambda: PropagatorWorker(config)],
+        Role.REFINER: [lambda: RefinerWorker(config)],
+        Role.WRITER: [WriterWorker],
+    }
+    return factories

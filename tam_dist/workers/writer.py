@@ -1,0 +1,60 @@
+"""Owns the projects of its videos: takes their locks, hands out checkpoints, commits chunks."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from storage.project_store import ProjectStore, RunState
+from tam_dist.coordination.calls import Call, CloseProject, OpenProject, Payload, ProjectReceipt, Receipt, Write
+from tam_dist.types import StepResult
+from tam_dist.workers.base import Stopwatch, unexpected
+
+#: How a project remembers that it was stopped half-way: as a run that nobody writes any more, to be resumed.
+_STOPPED = "stopped"
+
+
+class WriterWorker:
+    """A project stays open, and locked, from ``OpenProject`` to ``CloseProject``. A fresh worker opens it at whatever call
+    comes first.
+    """
+
+    def __init__(self) -> None:
+        self._stores: dict[str, ProjectStore] = {}
+
+    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
+        watch = Stopwatch()
+        match call:
+            case OpenProject():
+                store = self._store(call.video)
+                store.set_state("running")
+                newest = store.checkpoint(store.next_chunk)
+                behind, state = (0, None) if newest is None else (newest[0] + 1, newest[1])
+                return ProjectReceipt(watch.seconds, behind, store.next_chunk), state
+            case Write():
+                self._write(self._store(call.video), call.chunk, payloads[0])
+                return Receipt(watch.seconds), None
+            case CloseProject():
+                store = self._store(call.video)
+                if call.state != _STOPPED:
+                    store.set_state(cast(RunState, call.state), call.reason or "")
+                store.close()
+                del self._stores[call.video]
+                return Receipt(watch.seconds), None
+        raise unexpected(self, call)
+
+    def close(self) -> None:
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
+
+    @staticmethod
+    def _write(store: ProjectStore, chunk: int, step: StepResult) -> None:
+        if step.chunk is not None:
+            store.commit(step.chunk, step.checkpoint)
+        elif step.checkpoint is not None:
+            store.attach_checkpoint(chunk, step.checkpoint)
+
+    def _store(self, project: str) -> ProjectStore:
+        if project not in self._stores:
+            self._stores[project] = ProjectStore.open(project, write=True)
+        return self._stores[project]
