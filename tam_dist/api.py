@@ -1,0 +1,105 @@
+"""The Python interface: track a video, continue a project.
+
+>>> from tam_dist import click, track                       # doctest: +SKIP
+>>> project = track("cat.mp4", [click("cat", 320, 240)], out="runs/cat")  # doctest: +SKIP
+>>> project.masks["cat"][100:200].mean()                    # doctest: +SKIP
+0.07
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tam_dist.config import Config, load_config
+from tam_dist.coordination.events import Listener
+from tam_dist.coordination.video import VideoJob
+from tam_dist.preparation import continue_project, prepare
+from tam_dist.project import Project
+from tam_dist.prompts import in_given_order, new_prompt
+from tam_dist.running import Outcome, run_inline
+from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt
+
+ExecutorName = Literal["inline", "ray"]
+
+
+def click(name: str, x: float, y: float, *, frame: int = 0, positive: bool = True) -> Prompt:
+    """A click on object ``name`` (or beside it, where not ``positive``), in pixels of the source."""
+    return new_prompt(frame, name, Clicks((Click(x, y, positive),)))
+
+
+def box(name: str, x0: float, y0: float, x1: float, y1: float, *, frame: int = 0) -> Prompt:
+    """A box around object ``name``, in pixels of the source."""
+    return new_prompt(frame, name, Box(x0, y0, x1, y1))
+
+
+def mask(name: str, pixels: NDArray[np.bool_], *, frame: int = 0) -> Prompt:
+    """The whole mask of object ``name``: bool (H, W) of the source's size."""
+    return new_prompt(frame, name, Mask.from_array(pixels))
+
+
+def absent(name: str, first: int, last: int) -> Prompt:
+    """Object ``name`` is not in the picture in frames ``first`` to ``last``, both included."""
+    return new_prompt(first, name, Absent(first, last))
+
+
+def track(
+    video: str | os.PathLike[str],
+    prompts: Sequence[Prompt],
+    *,
+    out: str | os.PathLike[str],
+    settings: Sequence[str] = (),
+    executor: ExecutorName = "inline",
+    force: bool = False,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> Project:
+    """Track ``video`` (a file, a folder of images, an fsspec URL) into the project ``out``; continue it if it was begun.
+
+    ``settings`` are overrides such as ``"propagation.mem_every=10"``. ``listener`` hears of every event, in the calling
+    thread. Setting ``stop`` ends the run after the chunks under way. Raises :class:`TamDistError` and its subclasses,
+    :class:`RunInterruptedError` where it was stopped.
+    """
+    config = load_config(settings)
+    job = prepare(os.fspath(video), in_given_order(prompts), os.fspath(out), config, force=force)
+    return _finish(job, config, executor, listener, stop)
+
+
+def resume(
+    project: str | os.PathLike[str],
+    *,
+    settings: Sequence[str] = (),
+    executor: ExecutorName = "inline",
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> Project:
+    """Continue a project where its last run ended. ``settings`` may change how it runs (``cluster``, ``credits``,
+    ``runtime.device``); those that decide the masks are the project's own.
+    """
+    job, config = continue_project(os.fspath(project), load_config(settings))
+    return _finish(job, config, executor, listener, stop)
+
+
+def run_jobs(
+    jobs: Sequence[VideoJob],
+    config: Config,
+    executor: ExecutorName,
+    *,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> list[Outcome]:
+    """Run prepared jobs to their end on the named executor."""
+    return run_inline(jobs, config, listener=listener, stop=stop)
+
+
+def _finish(
+    job: VideoJob, config: Config, executor: ExecutorName, listener: Listener | None, stop: threading.Event | None
+) -> Project:
+    (outcome,) = run_jobs([job], config, executor, listener=listener, stop=stop)
+    outcome.raise_failure()
+    return Project.open(outcome.project)
