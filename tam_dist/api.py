@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tam_dist.config import Config, load_config
 from tam_dist.coordination.events import Listener
 from tam_dist.coordination.video import VideoJob
-from tam_dist.preparation import continue_project, prepare
+from tam_dist.preparation import continue_project, prepare, settle
 from tam_dist.project import Project
 from tam_dist.prompts import in_given_order, new_prompt
 from tam_dist.running import Outcome, run_inline
@@ -65,7 +65,7 @@ def track(
     thread. Setting ``stop`` ends the run after the chunks under way. Raises :class:`TamDistError` and its subclasses,
     :class:`RunInterruptedError` where it was stopped.
     """
-    config = load_config(settings)
+    config = settle(load_config(settings))
     job = prepare(os.fspath(video), in_given_order(prompts), os.fspath(out), config, force=force)
     return _finish(job, config, executor, listener, stop)
 

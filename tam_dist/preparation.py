@@ -30,6 +30,7 @@ _NAMED_READERS = ("decord", "pyav")
 def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, force: bool = False) -> VideoJob:
     """Make the project at ``out``, or find it there and check that it is about the same; nothing is tracked yet.
 
+    ``config`` should be settled (:func:`settle`): it is kept in the project.
     A project of the same video, prompts and settings is continued. Another one is refused; ``force`` discards its masks and
     starts anew. Raises :class:`VideoError`, :class:`PromptError`, :class:`ProjectExistsError`, :class:`WeightsError`,
     :class:`StorageError`.
@@ -47,8 +48,7 @@ def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, 
         if not store.prompts():  # the command that made it died before it could write them down
             store.append_prompts(prompts)
         return job_of(store)
-    settled = _settle(config)
-    manifest = Manifest(info, config.tracking.chunk_size, objects_of(prompts), models, to_dict(settled))
+    manifest = Manifest(info, config.tracking.chunk_size, objects_of(prompts), models, to_dict(config))
     if force:
         ProjectStore.discard(out)
     with ProjectStore.create(out, manifest, pts) as store:
@@ -93,8 +93,10 @@ def continue_project(where: str, overrides: Config | None = None) -> tuple[Video
     return job_of(store), config
 
 
-def _settle(config: Config) -> Config:
-    """With the number of threads written down: another number sums in another order and changes the last bits."""
+def settle(config: Config) -> Config:
+    """``config`` with the number of threads written down: another number sums in another order and changes the last bits, and
+    a project may be continued on another machine.
+    """
     return replace(config, runtime=replace(config.runtime, threads=config.runtime.threads or os.cpu_count() or 1))
 
 

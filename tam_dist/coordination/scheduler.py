@@ -16,7 +16,7 @@ Three rules give the guarantees:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tam_dist.config import Config
 from tam_dist.coordination.calls import (
@@ -68,7 +68,6 @@ class Scheduler:
         self._runs: dict[str, VideoRun] = {}
         self._waiting: deque[str] = deque()
         self._placement = Placement(executor, config.cluster.sessions_per_propagator)
-        self._stopping = False
 
     # --- what callers say ------------------------------------------------------------------------------------------------
 
@@ -83,11 +82,12 @@ class Scheduler:
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
-    def stop(self) -> None:
-        """Finish the chunks under way, save where each video is, then end every video as ``stopped``."""
-        self._stopping = True
-        for run in list(self._runs.values()):
+    def stop(self, videos: Collection[str] | None = None) -> None:
+        """Finish the chunks under way of ``videos`` (all, if None), save where each is, then end it as ``stopped``."""
+        for run in [r for r in self._runs.values() if videos is None or r.job.project in videos]:
+            run.stopping = True
             if run.state is VideoState.WAITING:
+                self._waiting.remove(run.job.project)
                 self._end(run, VideoState.STOPPED)
             else:
                 self._advance(run)
@@ -133,7 +133,7 @@ class Scheduler:
             self._handle(completion)
 
     def _start_waiting(self) -> None:
-        while self._waiting and not self._stopping:
+        while self._waiting:
             propagator = self._placement.free_propagator(self._active())
             if propagator is None:
                 return
@@ -222,7 +222,7 @@ class Scheduler:
             return
         if run.finished:
             self._close(run, VideoState.DONE)
-        elif self._stopping:
+        elif run.stopping:
             self._save_and_stop(run)
         elif not run.paused:
             self._decode_ahead(run)
@@ -244,7 +244,7 @@ class Scheduler:
 
     def _snapshot_due(self, run: VideoRun) -> bool:
         last = run.next_chunk == run.job.spec.chunk_count - 1
-        return not last and (self._stopping or (run.next_chunk + 1) % self._config.tracking.checkpoint_every == 0)
+        return not last and (run.stopping or (run.next_chunk + 1) % self._config.tracking.checkpoint_every == 0)
 
     def _ask_refiner(self, run: VideoRun, call: Segment) -> None:
         self._submit(self._placement.refiner(), call, run.current, run.question)

@@ -50,6 +50,7 @@ class VideoRun:
     state: VideoState = VideoState.WAITING
     generation: int = 0
     paused: bool = False
+    stopping: bool = False
     propagator: WorkerId | None = None
     decoder: WorkerId | None = None
     writer: WorkerId | None = None
