@@ -128,10 +128,6 @@ class Location(ABC):
         """
 
     @abstractmethod
-    def write_new(self, data: bytes) -> bool:
-        """Create the file, or return False where there is one already (decided by the file system, not by a look before)."""
-
-    @abstractmethod
     def children(self) -> list[str]:
         """Sorted names of the children, files and folders; [] where there are none. Never a remembered listing."""
 
@@ -192,16 +188,6 @@ class LocalLocation(Location):
     def write(self, data: bytes) -> None:
         with storage_errors("Writing", self):
             replace_file(self.path, data)
-
-    def write_new(self, data: bytes) -> bool:
-        with storage_errors("Writing", self):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with self.path.open("xb") as file:
-                    file.write(data)
-            except FileExistsError:
-                return False
-            return True
 
     def children(self) -> list[str]:
         with storage_errors("Reading", self):
@@ -283,6 +269,7 @@ class ObjectLocation(Location):
             self._fs.pipe_file(self._root, bytes(data))
 
     def write_new(self, data: bytes) -> bool:
+        """Create the file, or return False where there is one already (decided by the service, not by a look before)."""
         with storage_errors("Writing", self):
             try:
                 self._fs.pipe_file(self._root, data, mode="create")

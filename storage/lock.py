@@ -16,7 +16,7 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
-from storage.location import LocalLocation, Location, storage_errors
+from storage.location import LocalLocation, Location, ObjectLocation, storage_errors
 from tam_dist.errors import ProjectLockedError, StorageError
 
 LOCK = ".lock"
@@ -59,9 +59,12 @@ def acquire(project: Location, *, owner: str | None = None, times: LeaseTimes | 
     ``owner`` lets a writer that was restarted take over the lease its dead predecessor left with the same ``owner``, without
     waiting for it to go stale; on a disk the kernel has released the lock already.
     """
-    if isinstance(project, LocalLocation):
-        return _FileLock(project)
-    return _Lease(project, owner or uuid.uuid4().hex, times or LeaseTimes())
+    match project:
+        case LocalLocation():
+            return _FileLock(project)
+        case ObjectLocation():
+            return _Lease(project, owner or uuid.uuid4().hex, times or LeaseTimes())
+    raise TypeError(f"no lock for {project!r}")
 
 
 def holder(project: Location) -> Holder | None:
@@ -142,6 +145,8 @@ def _file_holder(project: LocalLocation) -> Holder | None:
 
 # --- on an object store ----------------------------------------------------------------------------------------------
 
+_LOOKS = 20  # at a lease that seems abandoned, while it is watched
+
 
 @dataclass(frozen=True)
 class _LeaseState:
@@ -169,7 +174,7 @@ class _LeaseState:
 
 
 class _Lease:
-    def __init__(self, project: Location, owner: str, times: LeaseTimes) -> None:
+    def __init__(self, project: ObjectLocation, owner: str, times: LeaseTimes) -> None:
         self._project = project
         self._where = project / LOCK
         self._times = times
@@ -201,9 +206,10 @@ class _Lease:
         if found is not None and found.owner != self._state.owner:
             if found.age() <= self._times.stale:
                 raise _locked(self._project, Holder(found.pid, found.host))
-            self._stop.wait(self._times.watch)
-            if _LeaseState.read(self._where) not in (found, None):
-                raise _locked(self._project, Holder(found.pid, found.host))
+            for _ in range(_LOOKS):
+                time.sleep(self._times.watch / _LOOKS)
+                if _LeaseState.read(self._where) not in (found, None):
+                    raise _locked(self._project, Holder(found.pid, found.host))
         self._state = replace(self._state, renewed=time.time())
         self._where.write(self._state.encode())
         if not self._is_mine():  # another process took the abandoned lease a moment after us
