@@ -22,8 +22,9 @@ from tam_dist.types import UInt8Array
 
 log = logging.getLogger(__name__)
 
-# Two threads keep a 4K stream ahead of the tracker; more would only multiply the frames each of them holds.
-_DECODER_THREADS = 2
+# With more than one thread, what FFmpeg makes up for a damaged frame, and whether it says so, differs from run to run.
+# More decoders are the way to more frames a second.
+_DECODER_THREADS = 1
 # FFmpeg takes a .txt file for ANSI art and renders it as a "video".
 _TEXT_CODECS = frozenset({"ansi", "xbin", "idf", "bintext"})
 
@@ -46,7 +47,6 @@ class VideoContainer:
         except VideoError:
             self.close()
             raise
-        self.stream.thread_type = "AUTO"
         self.stream.thread_count = _DECODER_THREADS
 
     def _video_stream(self) -> VideoStream:

@@ -1,9 +1,9 @@
 """The decord reader, for the videos on which decord is exact.
 
-decord gives wrong frames, silently, on edit lists, open-GOP HEVC, AVI and transport streams, and it decodes ahead without
-limit while nobody reads: 2.6 GB in six idle seconds of a 720p video. A ``seek(0)`` after each read stops that, at the price
-of decoding again from the keyframe at the next read; where keyframes are far apart that costs several times what PyAV takes
-(tests/benchmarks/decode.py), so such videos are left to PyAV too.
+decord gives wrong frames, silently, on edit lists, open groups of pictures, intra refresh, AVI and transport streams, and it
+decodes ahead without limit while nobody reads: 2.6 GB in six idle seconds of a 720p video. A ``seek(0)`` after each read
+stops that, at the price of decoding again from the keyframe at the next read; where keyframes are far apart that costs
+several times what PyAV takes (tests/benchmarks/decode.py), so such videos are left to PyAV too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from tam_dist.errors import VideoError
 from tam_dist.media.index import Int64Array, VideoIndex
-from tam_dist.media.pyav_reader import check_range
+from tam_dist.media.pyav_reader import PyAVReader, check_range
 from tam_dist.media.source import Source
 from tam_dist.types import UInt8Array, VideoInfo
 
@@ -27,6 +27,7 @@ _CODECS = frozenset({"h264", "vp9", "libvpx-vp9"})
 _CONTAINERS = ("mp4", "matroska", "webm")
 _PIXEL_FORMATS = frozenset({"yuv420p"})
 _LONGEST_CHEAP_GOP = 32
+_NO_FAULTS = 1e-9
 
 
 def why_not_exact(source: Source, index: VideoIndex) -> str | None:
@@ -43,7 +44,9 @@ def why_not_exact(source: Source, index: VideoIndex) -> str | None:
         f"its codec is {index.codec}": index.codec not in _CODECS,
         f"its container is {index.container}": not any(name in index.container for name in _CONTAINERS),
         f"its pixel format is {index.pixel_format}": index.pixel_format not in _PIXEL_FORMATS,
+        "its width or height is odd": index.width % 2 == 1 or index.height % 2 == 1,  # other colours than FFmpeg's
         "it has an edit list": index.edit_list,
+        "frames after a keyframe refer to frames before it": not index.clean_keyframes,
         "it is interlaced": index.interlaced,
         "it must be turned": not index.orientation.is_upright,
         "it was cut off": index.declared_frames is not None,
@@ -64,6 +67,7 @@ class DecordReader:
     def __init__(self, source: Source, index: VideoIndex) -> None:
         self.index = index
         self._source = source
+        self._substitute: PyAVReader | None = None
         reason = why_not_exact(source, index)
         if reason is None:
             self._video: Any = self._open(source)
@@ -76,7 +80,8 @@ class DecordReader:
         import decord
 
         try:
-            return decord.VideoReader(source.path, num_threads=1)
+            # With its default, decord hands out copies of the neighbouring frame for those it could not decode.
+            return decord.VideoReader(source.path, num_threads=1, fault_tol=_NO_FAULTS)
         except (decord.DECORDError, RuntimeError) as error:
             raise VideoError(f"decord cannot open {source.uri}; use media.reader=auto.") from error
 
@@ -103,24 +108,30 @@ class DecordReader:
     def read(self, start: int, stop: int) -> UInt8Array:
         """Frames ``start`` to ``stop`` (exclusive) as uint8 (n, H, W, 3) RGB.
 
-        Raises :class:`VideoError` naming the frames where decord gives up.
+        Raises :class:`VideoError` naming the frame where one is damaged: where decord stumbles, PyAV reads on from there, and
+        either gives the frames that decord could not or says which one is at fault.
         """
         import decord
 
         check_range(self._source.uri, self.index, start, stop)
         if start == stop:
             return np.empty((0, self.index.height, self.index.width, 3), np.uint8)
-        try:
-            frames: UInt8Array = self._video.get_batch(range(start, stop)).asnumpy()
-            self._video.seek(0)
-        except (decord.DECORDError, RuntimeError) as error:
-            raise VideoError(
-                f"Frames {start} to {stop - 1} of {self._source.uri} cannot be decoded; repair the video by converting it."
-            ) from error
-        return frames
+        if self._substitute is None:
+            try:
+                frames: UInt8Array = self._video.get_batch(range(start, stop)).asnumpy()
+                self._video.seek(0)
+                return frames
+            except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError) as error:
+                log.warning("decord fails at frames %d to %d of %s; PyAV reads on", start, stop - 1, self._source.uri)
+                log.debug("%s", error)
+                self._substitute = PyAVReader(self._source, self.index)
+        return self._substitute.read(start, stop)
 
     def close(self) -> None:
         self._video = None
+        if self._substitute is not None:
+            self._substitute.close()
+            self._substitute = None
 
     def __enter__(self) -> Self:
         return self

@@ -25,6 +25,8 @@ class VideoIndex:
     ``time_base`` seconds; frame i is the one shown at ``pts[i]``. ``keyframes`` int64 (K,), sorted, are the presentation
     times of all packets at which decoding can start, those outside an edit list included. ``seekable`` is False where the
     container's times cannot be trusted (AVI with B-frames): then frames are counted from the start of the file.
+    ``clean_keyframes`` is False where frames after a keyframe refer to frames before it (open groups of pictures, intra
+    refresh).
 
     ``width`` and ``height`` are those of the frames handed out, after ``orientation``. ``fingerprint`` is the file's when it
     was indexed. ``declared_frames`` is the container's claim where that is more than T.
@@ -44,6 +46,7 @@ class VideoIndex:
     sample_aspect: Fraction = Fraction(1)
     seekable: bool = True
     edit_list: bool = False
+    clean_keyframes: bool = True
     interlaced: bool = False
     has_audio: bool = False
     declared_frames: int | None = None

@@ -39,6 +39,7 @@ class _Packets:
     count: int = 0  # with those an edit list discards
     without_time: int = 0
     discarded: int = 0
+    open_starts: int = 0  # keyframes that frames after them look back beyond
     last_damaged: int = -1
     end: float = 0.0  # seconds, over all streams
 
@@ -96,6 +97,7 @@ def build_index(source: Source) -> VideoIndex:
         sample_aspect=1 / aspect if orientation.transpose else aspect,
         seekable=seekable,
         edit_list=packets.discarded > 0,
+        clean_keyframes=packets.open_starts == 0,
         interlaced=any(frame.interlaced_frame for frame in head),
         has_audio=has_audio,
         declared_frames=declared,
@@ -117,11 +119,31 @@ def _read_packets(video: VideoContainer) -> _Packets:
             continue
         if packet.is_keyframe:
             found.keyframes.append(packet.pts)
+            if video.stream.codec_context.name == "h264" and not has_idr(bytes(packet)):
+                found.open_starts += 1
         if packet.is_discard:
             found.discarded += 1
         else:
             found.pts.append(packet.pts)
     return found
+
+
+def has_idr(packet: bytes) -> bool:
+    """Whether an H.264 packet holds an IDR picture, behind which no later frame looks back (ITU-T H.264, table 7-1: type 5).
+
+    ``packet`` is in either form: each unit after a start code, or after its length in four bytes.
+
+    >>> has_idr(bytes([0, 0, 0, 1, 0x67, 0xFF, 0, 0, 1, 0x65, 0x88])), has_idr(bytes([0, 0, 0, 2, 0x41, 0x9A]))
+    (True, False)
+    """
+    if packet[:3] == b"\0\0\1" or packet[:4] == b"\0\0\0\1":
+        return any(unit and unit[0] & 31 == 5 for unit in packet.split(b"\0\0\1")[1:])
+    at = 0
+    while at + 4 < len(packet):
+        if packet[at + 4] & 31 == 5:
+            return True
+        at += 4 + int.from_bytes(packet[at : at + 4], "big")
+    return False
 
 
 def _declared_frames(video: VideoContainer, packets: _Packets) -> int | None:
