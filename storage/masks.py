@@ -8,7 +8,7 @@ A frame never written reads as background, NaN and ``UNTRACKED``; whether it was
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, cast
 
@@ -31,6 +31,8 @@ _SCORE_ROWS_PER_READ = 4096
 _FLAT: Any = {"name": "default", "separator": "."}
 # A shard of background only is stored all the same: else a lost shard would look like it.
 _STORE_EMPTY: Any = {"write_empty_chunks": True}
+_RESTORE = "restore it from a copy or start the project again"
+_REDO = "remove the chunk's record in commits/ and run tam-dist resume"
 
 Rows = TypeVar("Rows", bound=np.ndarray)
 
@@ -204,7 +206,7 @@ class MaskStore:
         return cast("zarr.Array[Any]", group[name]).with_config(_STORE_EMPTY)
 
     def _read(self, array: zarr.Array[Any], first: int, last: int) -> NDArray[Any]:
-        with self._reading, self._guard(f"Reading frames {first} to {last - 1} of"):
+        with self._reading, self._guard(f"Reading frames {first} to {last - 1} of", _REDO):
             self._snapshot.forget()
             try:
                 return np.asarray(array[first:last])
@@ -212,16 +214,16 @@ class MaskStore:
                 self._snapshot.forget()
 
     @contextmanager
-    def _guard(self, doing: str) -> Any:
+    def _guard(self, doing: str, remedy: str = _RESTORE) -> Iterator[None]:
         try:
             with storage_errors(doing, self._location):
-                yield
+                try:
+                    yield
+                except FileNotFoundError as error:  # the project is there, or nobody would look for its arrays
+                    raise ValueError("its arrays are missing") from error
         except (ValueError, RuntimeError, KeyError, TypeError) as error:  # what zarr and its codecs raise for damaged content
             reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-            raise SchemaError(
-                f"{doing} {self._location} failed, it is damaged ({reason}): "
-                "remove the chunk's record in commits/ and run tam-dist resume."
-            ) from error
+            raise SchemaError(f"{doing} {self._location} failed, it is damaged ({reason}): {remedy}.") from error
 
 
 def _runs(frames: Sequence[int], grid: int) -> list[tuple[int, int]]:

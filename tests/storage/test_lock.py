@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -81,12 +80,12 @@ def test_a_refused_lock_leaves_the_holders_name(tmp_path: Path) -> None:
     held.release()
 
 
-def test_somebody_who_looks_does_not_make_a_writer_fail(tmp_path: Path) -> None:
+def test_somebody_who_looks_does_not_make_a_writer_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = LocalLocation(tmp_path)
     acquire(project).release()
     with (tmp_path / lock.LOCK).open("rb") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
-        threading.Timer(0.08, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        monkeypatch.setattr(lock.time, "sleep", lambda _: fcntl.flock(looking, fcntl.LOCK_UN))
         acquire(project).release()
 
 

@@ -1,0 +1,167 @@
+"""The arrays: layout on disk, whole shards, and one version of each shard for a reader."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage.location import Location
+from storage.masks import MaskStore, _runs
+from storage.stores import SnapshotStore
+from tam_dist.errors import ProjectError, SchemaError
+
+T, H, W, CS, K = 10, 6, 8, 4, 2
+
+
+def make(project: Location, objects: int = K) -> MaskStore:
+    return MaskStore.create(project, (T, H, W), chunk_size=CS, objects=objects, pts=np.arange(T, dtype=np.int64) * 512)
+
+
+def fill(store: MaskStore, value: int) -> None:
+    for start in range(0, T, CS):
+        n = min(CS, T - start)
+        store.write(start, *whole(n, value))
+
+
+def whole(n: int, value: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.full((n, H, W), value, np.uint8), np.full((n, K), value / 9, np.float32), np.full((n, K), 2, np.uint8)
+
+
+def test_the_layout_is_plain_zarr_3_that_others_can_read(tmp_path: Path) -> None:
+    store = make(Location.parse(tmp_path))
+    fill(store, 1)
+    group = zarr.open_group(str(tmp_path / "masks.zarr"), mode="r")
+    assert group["labels"].shape == (T, H, W)
+    assert group["labels"].dtype == np.uint8
+    assert group["labels"].chunks == (1, H, W)
+    assert group["labels"].shards == (CS, H, W)
+    assert group["quality"].shape == group["origin"].shape == (T, K)
+    assert group["pts"][:].tolist() == [512 * i for i in range(T)]
+    assert (group["labels"][:] == 1).all()
+    metadata = json.loads((tmp_path / "masks.zarr" / "labels" / "zarr.json").read_text())
+    inner = metadata["codecs"][0]["configuration"]["codecs"]
+    assert {"name": "zstd", "configuration": {"level": 3, "checksum": False}} in inner
+    assert "consolidated_metadata" not in json.loads((tmp_path / "masks.zarr" / "zarr.json").read_text())
+    files = sorted(p.relative_to(tmp_path / "masks.zarr").as_posix() for p in tmp_path.rglob("*") if p.is_file())
+    assert files == [
+        *[f"labels/c.{i}.0.0" for i in range(3)], "labels/zarr.json",
+        *[f"origin/c.{i}.0" for i in range(3)], "origin/zarr.json",
+        "pts/c.0", "pts/zarr.json",
+        *[f"quality/c.{i}.0" for i in range(3)], "quality/zarr.json",
+        "zarr.json",
+    ]  # fmt: skip
+
+
+def test_a_shard_of_background_is_stored(project: Location) -> None:
+    store = make(project)
+    store.write(0, *whole(CS, 0))
+    assert store.stored_chunks() == {0}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_reading_is_numpy_indexing(data: st.DataObject) -> None:
+    global _STORE
+    if _STORE is None:
+        _STORE = make(Location.parse("memory://indexing/a"))
+        for start in range(0, T, CS):
+            n = min(CS, T - start)
+            labels = np.arange(start, start + n, dtype=np.uint8)[:, None, None] * np.ones((1, H, W), np.uint8)
+            _STORE.write(start, labels, np.zeros((n, K), np.float32), np.zeros((n, K), np.uint8))
+    expected = np.arange(T)[:, None, None] * np.ones((1, H, W))
+    key = data.draw(st.slices(T) | st.integers(-T, T - 1) | st.lists(st.integers(-T, T - 1), max_size=5))
+    found = _STORE.labels[key]
+    assert np.array_equal(found, expected[np.asarray(key, int) if isinstance(key, list) else key])
+
+
+_STORE: MaskStore | None = None
+
+
+@given(st.lists(st.integers(0, 30), max_size=12), st.integers(1, 7))
+def test_runs_cover_the_frames_in_order_and_stay_inside_a_shard(frames: list[int], grid: int) -> None:
+    runs = _runs(frames, grid)
+    assert [f for first, last in runs for f in range(first, last)] == frames
+    assert all((last - 1) // grid == first // grid for first, last in runs)
+
+
+def test_a_frame_is_read_from_one_version_of_its_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer replaces the shard between the reader's request for its index and that for a frame."""
+    store = make(Location.parse(tmp_path))
+    rng = np.random.default_rng(0)
+    old = rng.integers(0, 3, (CS, H, W)).astype(np.uint8)
+    new = np.zeros((CS, H, W), np.uint8)  # compresses differently: every offset moves
+    scores = whole(CS, 1)[1:]
+    store.write(0, old, *scores)
+    reader = MaskStore(Location.parse(tmp_path), write=False)
+    original = SnapshotStore.get
+    gets = 0
+
+    async def get(self: SnapshotStore, *args: object, **kwargs: object) -> object:
+        nonlocal gets
+        gets += 1
+        if gets == 2:
+            (tmp_path / "masks.zarr/labels/c.0.0.0").write_bytes(replacement)
+        return await original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    store.write(0, new, *scores)
+    replacement = (tmp_path / "masks.zarr/labels/c.0.0.0").read_bytes()
+    store.write(0, old, *scores)
+    monkeypatch.setattr(SnapshotStore, "get", get)
+    assert np.array_equal(reader.labels[2], old[2])
+    assert gets == 2, "zarr no longer reads a frame in two requests: SnapshotStore may be unnecessary"
+    assert np.array_equal(reader.labels[2], new[2])
+
+
+def test_growing_keeps_what_is_there(project: Location) -> None:
+    store = make(project, objects=0)
+    store.grow(2)
+    fill(store, 1)
+    store.grow(300 - 46)  # 254
+    store.grow(3)  # never shrinks
+    assert store.object_count == 254
+    assert np.isnan(store.quality[:][:, 2:]).all()
+    assert (store.quality[:][:, :2] == np.float32(1 / 9)).all()
+    assert not store.origin[:][:, 2:].any()
+    with pytest.raises(ProjectError, match="room for 254 objects, not 255"):
+        store.grow(255)
+
+
+def test_more_columns_than_one_chunk_of_scores_holds(project: Location) -> None:
+    store = MaskStore.create(project, (T, H, W), chunk_size=CS, objects=600, pts=np.zeros(T, np.int64))
+    quality = np.random.default_rng(0).random((CS, 600), np.float32)
+    store.write(0, np.zeros((CS, H, W), np.uint16), quality, np.ones((CS, 600), np.uint8))
+    assert np.array_equal(store.quality[:CS], quality)
+    store.remove(frozenset({0}))
+    assert store.stored_chunks() == frozenset()
+    assert np.isnan(store.quality[:]).all()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b[:2], lambda b: bytes(len(b)), lambda b: b[:-9] + bytes(9)]
+)
+def test_a_damaged_shard_is_one_sentence(tmp_path: Path, damage: object) -> None:
+    store = make(Location.parse(tmp_path))
+    fill(store, 1)
+    shard = tmp_path / "masks.zarr/labels/c.1.0.0"
+    shard.write_bytes(damage(shard.read_bytes()))  # type: ignore[operator]
+    with pytest.raises(
+        SchemaError, match=r"Reading frames 4 to 7 of .*masks\.zarr failed, it is damaged .*run tam-dist resume\.$"
+    ):
+        store.labels[:]
+    assert (store.labels[:4] == 1).all()
+
+
+def test_no_arrays(project: Location) -> None:
+    with pytest.raises(SchemaError, match=r"masks\.zarr"):
+        MaskStore(project, write=False)
+
+
+def test_pts_must_fit(project: Location) -> None:
+    with pytest.raises(ValueError, match="pts"):
+        MaskStore.create(project, (T, H, W), chunk_size=CS, objects=K, pts=np.zeros(3, np.int64))
