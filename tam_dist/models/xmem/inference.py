@@ -1,0 +1,301 @@
+"""XMem on one video: which frames are segmented, remembered and how (paper section 3; official evaluation's cadence).
+
+Per frame: :meth:`InferenceCore.predict` reads memory and decodes masks and changes nothing;
+:meth:`InferenceCore.update` takes the prediction, with masks given by a person or by SAM where there are some, and moves
+on by a frame. Between the two a session may wait for SAM as long as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tam_dist.config import PropagationConfig
+from tam_dist.models.xmem.frames import EncodedFrame, Padding
+from tam_dist.models.xmem.memory import GroupMemory, Match, MemoryFrame
+from tam_dist.models.xmem.network import XMem, aggregate, normalise
+
+__all__ = ["EncodedFrame", "InferenceCore", "MatchEvidence", "Prediction"]
+
+#: A pixel belongs to a given mask from this value on: predictions of other objects give way there.
+_COVERED = 0.5
+#: Side of what one memory element covers, in pixels.
+_CELL = 16
+
+
+@dataclass(frozen=True, eq=False)
+class MatchEvidence:
+    """How well memory knows what it sees, per object and 16x16 cell of the padded frame, float32 (n, H/16, W/16).
+
+    ``foreground``: the share of the cell's affinity that falls on the object in remembered frames, 0..1; a mask that memory
+    contradicts here is doubtful. ``similarity``: that of the best match, at most about 0; far below its usual level the cell
+    shows something never seen.
+    """
+
+    foreground: Tensor
+    similarity: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Masks of one frame from memory alone.
+
+    Rows of ``probabilities`` and ``logits``, float32 (n+1, h, w), are the background and ``object_ids`` in order;
+    probabilities sum to 1. ``pending`` is what :meth:`InferenceCore.update` commits.
+    """
+
+    object_ids: tuple[int, ...]
+    probabilities: Tensor
+    logits: Tensor
+    evidence: MatchEvidence
+    pending: PendingState
+
+
+@dataclass(frozen=True, eq=False)
+class PendingState:
+    """``probabilities`` padded (n+1, H, W); ``hidden`` (1, n, Ch, H/16, W/16); ``matches``, one for each group."""
+
+    probabilities: Tensor
+    hidden: Tensor
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What happens on a frame: it enters memory; the hidden state is updated from its value (deep), by the decoder, or not."""
+
+    memory: bool
+    deep_update: bool
+    decoder_update: bool
+
+
+@dataclass(eq=False)
+class _Group:
+    """Objects introduced in the same frame."""
+
+    objects: list[int]
+    memory: GroupMemory
+
+
+class InferenceCore:
+    """The state of one video. Frames come in order; every method but ``update``, ``skip``, ``remove_object`` and ``restore``
+    leaves the state as it is.
+    """
+
+    def __init__(self, network: XMem, config: PropagationConfig, *, device: torch.device) -> None:
+        self._network = network
+        self._config = config
+        self._device = device
+        self._groups: list[_Group] = []
+        self._hidden: Tensor | None = None  # (1, n, Ch, h, w), all groups' objects in order
+        self._time = -1
+        self._last_memory = 0
+        self._last_deep = -config.deep_update_every
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The objects being tracked, in order of introduction, those of one frame by id."""
+        return tuple(i for group in self._groups for i in group.objects)
+
+    @property
+    def memory_sizes(self) -> tuple[tuple[int, int, int], ...]:
+        """For each group, elements in long-term, working and permanent memory."""
+        return tuple(group.memory.sizes for group in self._groups)
+
+    # --- frames --------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def encode(self, frames: Tensor) -> list[EncodedFrame]:
+        """uint8 (b, h, w, 3) RGB. What depends on pixels alone is computed for all frames together."""
+        padding = Padding.to_multiple(frames.shape[1], frames.shape[2], self._network.stride)
+        images = padding.pad(normalise(frames.to(self._device)))
+        features = self._network.encode_key(images)
+        return [EncodedFrame(images[i : i + 1], features.frame(i), padding) for i in range(len(frames))]
+
+    @torch.inference_mode()
+    def predict(
+        self, frame: EncodedFrame, *, prompted: bool = False, end: bool = False, absent: frozenset[int] = frozenset()
+    ) -> Prediction:
+        """Masks of the tracked objects in the next frame; those in ``absent`` are left out of it.
+
+        ``prompted`` says that ``update`` will be given masks (the frame then enters memory); ``end`` that no frame follows.
+        """
+        if self._hidden is None:
+            raise RuntimeError("no object is tracked yet")
+        features = frame.features
+        with torch.autocast(self._device.type, enabled=False):  # distances of keys need all of float32's digits
+            matches = tuple(g.memory.match(features.key[0], features.selection[0]) for g in self._groups)
+        readout = torch.cat([m.readout for m in matches]).unsqueeze(0)
+        due = self._due(self._time + 1, supplied=prompted, end=end)
+        hidden, raw = self._network.raw_logits(features, readout, self._hidden, due.decoder_update)
+        independent = torch.sigmoid(raw[0])
+        ids = self.object_ids
+        independent[[row for row, i in enumerate(ids) if i in absent]] = 0
+        logits, probabilities = aggregate(independent)
+        crop = frame.padding.crop
+        pending = PendingState(probabilities, hidden, matches)
+        return Prediction(ids, crop(probabilities), crop(logits), self._evidence(matches), pending)
+
+    @torch.inference_mode()
+    def update(
+        self,
+        frame: EncodedFrame,
+        prediction: Prediction | None,
+        masks: Mapping[int, Tensor],
+        *,
+        end: bool = False,
+        permanent: bool = True,
+    ) -> Tensor:
+        """Settle the frame's masks, remember it where that is due, and move on. Returns float32 (n+1, h, w) probabilities.
+
+        ``masks``: float or bool (h, w) by object id, new ids included. They take the place of the prediction, and objects
+        without one give way to them. The frame then enters memory at once: the permanent memory of each group that has an
+        object among them, or its working memory where it is the group's first frame or the masks are not ``permanent`` (the
+        segmentation model's own idea rather than a person's). ``prediction`` may be None where ``masks`` has all tracked
+        objects; it is disregarded there, as official XMem does not predict such a frame at all.
+
+        Raises ValueError where the prediction or the masks do not fit the frame or the objects tracked.
+        """
+        if prediction is not None and prediction.object_ids != self.object_ids:
+            raise ValueError("the prediction is of other objects than those tracked now")
+        self._time += 1
+        due = self._due(self._time, supplied=bool(masks), end=end)
+        if masks and set(self.object_ids) <= set(masks):
+            prediction = None
+        if prediction is not None:
+            self._commit(prediction.pending, due)
+        if masks:
+            probabilities = self._merge(frame, prediction, masks)
+            self._introduce(sorted(set(masks) - set(self.object_ids)), frame)
+        elif prediction is not None:
+            probabilities = prediction.pending.probabilities
+        else:
+            raise ValueError("a frame needs a prediction or masks")
+        if due.memory:
+            self._remember(frame, probabilities, due, frozenset(masks) if permanent else frozenset())
+        return frame.padding.crop(probabilities)
+
+    def step(self, frame: EncodedFrame, masks: Mapping[int, Tensor] | None = None, *, end: bool = False) -> Tensor:
+        """``predict`` where it is needed, then ``update``: one call of official XMem."""
+        masks = masks or {}
+        known = set(self.object_ids)
+        needed = bool(known) and not known <= set(masks)
+        prediction = self.predict(frame, prompted=bool(masks), end=end) if needed else None
+        return self.update(frame, prediction, masks, end=end)
+
+    def skip(self) -> None:
+        """Let a frame pass unseen; it counts in the cadence."""
+        self._time += 1
+
+    @torch.inference_mode()
+    def remove_object(self, object_id: int) -> None:
+        """Stop tracking an object and forget it. Raises KeyError where it is not tracked."""
+        if object_id not in self.object_ids:
+            raise KeyError(object_id)
+        assert self._hidden is not None
+        kept = [row for row, i in enumerate(self.object_ids) if i != object_id]
+        self._hidden = self._hidden[:, kept].contiguous() if kept else None
+        for group in self._groups:
+            if object_id in group.objects:
+                group.memory.remove_object(group.objects.index(object_id))
+                group.objects.remove(object_id)
+        self._groups = [group for group in self._groups if group.objects]
+
+    # --- one frame -----------------------------------------------------------------------------------------------------
+
+    def _due(self, time: int, *, supplied: bool, end: bool) -> _Due:
+        config = self._config
+        in_sync = config.deep_update_every < 0
+        memory = (time - self._last_memory >= config.mem_every or supplied) and not end
+        deep = (memory if in_sync else time - self._last_deep >= config.deep_update_every) and not end
+        return _Due(memory, deep_update=memory and deep, decoder_update=not end and not (in_sync and deep))
+
+    def _commit(self, pending: PendingState, due: _Due) -> None:
+        if due.decoder_update:
+            self._hidden = pending.hidden.contiguous()
+        for group, matched in zip(self._groups, pending.matches, strict=True):
+            group.memory.count(matched)
+
+    def _merge(self, frame: EncodedFrame, prediction: Prediction | None, masks: Mapping[int, Tensor]) -> Tensor:
+        """Padded probabilities (n+1, H, W) of all objects, new ones last, with given masks in the place of predictions."""
+        given = {i: frame.padding.pad(self._checked(mask, frame)) for i, mask in masks.items()}
+        covered = torch.stack(list(given.values())).sum(0) > _COVERED
+        rows = []
+        for row, object_id in enumerate(self.object_ids, start=1):
+            if object_id in given:
+                rows.append(given[object_id])
+            elif prediction is not None:
+                rows.append(prediction.pending.probabilities[row].masked_fill(covered, 0))
+            else:
+                raise ValueError(f"object {object_id} has neither a mask nor a prediction")
+        rows.extend(given[i] for i in sorted(given) if i not in self.object_ids)
+        return aggregate(torch.stack(rows))[1]
+
+    def _checked(self, mask: Tensor, frame: EncodedFrame) -> Tensor:
+        if tuple(mask.shape) != frame.size:
+            raise ValueError(f"a mask is {tuple(mask.shape)}, the frame {frame.size}")
+        return mask.to(self._device, torch.float32)
+
+    def _introduce(self, new: list[int], frame: EncodedFrame) -> None:
+        if not new:
+            return
+        self._groups.append(_Group(new, GroupMemory(self._config)))
+        key = frame.features.key
+        blank = key.new_zeros(1, len(new), self._network.config.hidden_dim, *key.shape[-2:])
+        self._hidden = blank if self._hidden is None else torch.cat([self._hidden, blank], 1)
+
+    def _remember(self, frame: EncodedFrame, probabilities: Tensor, due: _Due, given: frozenset[int]) -> None:
+        assert self._hidden is not None
+        features, objects = frame.features, probabilities[1:]
+        value, hidden = self._network.encode_value(frame.image, features, self._hidden, objects.unsqueeze(0), due.deep_update)
+        coverage = F.avg_pool2d(objects, _CELL)
+        start = 0
+        for group in self._groups:
+            rows = slice(start, start + len(group.objects))
+            start = rows.stop
+            written = MemoryFrame(features.key[0], features.shrinkage[0], features.selection[0], value[0, rows], coverage[rows])
+            # A frame prompted for another group holds mere predictions of this one: no reason to trust it for good.
+            group.memory.write(written, permanent=not given.isdisjoint(group.objects))
+        self._last_memory = self._time
+        if due.deep_update:
+            self._hidden = hidden.contiguous()
+            self._last_deep = self._time
+
+    def _evidence(self, matches: tuple[Match, ...]) -> MatchEvidence:
+        similarity = [m.best.expand_as(m.coverage) for m in matches]
+        return MatchEvidence(torch.cat([m.coverage for m in matches]), torch.cat(similarity))
+
+    # --- state ---------------------------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything, as named tensors and JSON, valid between any two frames."""
+        tensors: dict[str, Tensor] = {} if self._hidden is None else {"hidden": self._hidden}
+        groups = []
+        for number, group in enumerate(self._groups):
+            parts, scalars = group.memory.state()
+            tensors.update({f"group{number}.{name}": tensor for name, tensor in parts.items()})
+            groups.append({"objects": list(group.objects), "memory": scalars})
+        clock = {"time": self._time, "last_memory": self._last_memory, "last_deep": self._last_deep}
+        return tensors, {"clock": clock, "groups": groups}
+
+    def restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Continue where :meth:`state` was taken, with the same bits on the same kind of device.
+
+        Tensors are copied: what a library hands out of a file's bytes need not be aligned in memory as torch's own are,
+        and matrix products may round differently with the alignment.
+        """
+        own = {name: tensor.to(self._device, copy=True) for name, tensor in tensors.items()}
+        self._hidden = own.get("hidden")
+        self._groups = []
+        for number, group in enumerate(meta["groups"]):
+            prefix = f"group{number}."
+            parts = {name.removeprefix(prefix): t for name, t in own.items() if name.startswith(prefix)}
+            memory = GroupMemory.restore(self._config, parts, group["memory"])
+            self._groups.append(_Group(list(group["objects"]), memory))
+        clock = meta["clock"]
+        self._time, self._last_memory, self._last_deep = clock["time"], clock["last_memory"], clock["last_deep"]
