@@ -23,6 +23,24 @@ class VideoStarted(Event):
 
 
 @dataclass(frozen=True)
+class ChunkDecoded(Event):
+    """``bytes`` of frames are held for the video from now on, until ``ChunkTracked``, ``VideoReplayed`` or ``VideoEnded``."""
+
+    video: str
+    chunk: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ChunkTracked(Event):
+    """The chunk's masks are there and its frames are let go."""
+
+    video: str
+    chunk: int
+    frames: int
+
+
+@dataclass(frozen=True)
 class ChunkCommitted(Event):
     """``frames_done`` counts from the start of the video; ``new`` is False for a chunk that a replay only repeated."""
 
@@ -42,8 +60,16 @@ class SegmentationAsked(Event):
 
 
 @dataclass(frozen=True)
+class CallSubmitted(Event):
+    """A call of type ``call`` waits for, or runs on, a worker until the ``CallFinished`` that follows."""
+
+    worker: WorkerId
+    call: str
+
+
+@dataclass(frozen=True)
 class CallFinished(Event):
-    """A worker was busy for ``seconds`` with a call of type ``call``."""
+    """A worker was busy for ``seconds`` with a call of type ``call``; 0 where the call failed or was lost with its worker."""
 
     worker: WorkerId
     call: str

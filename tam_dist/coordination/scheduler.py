@@ -42,7 +42,10 @@ from tam_dist.coordination.calls import (
 )
 from tam_dist.coordination.events import (
     CallFinished,
+    CallSubmitted,
     ChunkCommitted,
+    ChunkDecoded,
+    ChunkTracked,
     Event,
     Listener,
     SegmentationAsked,
@@ -146,8 +149,8 @@ class Scheduler:
 
     def _handle(self, completion: Completion) -> None:
         call = completion.call
-        if completion.receipt is not None:
-            self._tell(CallFinished(completion.worker, type(call).__name__, completion.receipt.seconds))
+        seconds = 0.0 if completion.receipt is None else completion.receipt.seconds
+        self._tell(CallFinished(completion.worker, type(call).__name__, seconds))
         run = self._runs[call.video]
         if call.generation != run.generation or run.state in FINAL:
             return
@@ -170,6 +173,7 @@ class Scheduler:
             case Decode(), _:
                 run.decoding.discard(call.chunk)
                 run.decoded[call.chunk] = done.payload
+                self._tell(ChunkDecoded(call.video, call.chunk, run.bytes_of(call.chunk)))
                 self._advance(run)
             case ((Step() | Resume()), StepReceipt(finished=True)):
                 self._on_tracked(call, run, done.payload)
@@ -200,6 +204,7 @@ class Scheduler:
         run.next_chunk = call.chunk + 1
         if call.snapshot:
             run.saved_chunk = run.next_chunk
+        self._tell(ChunkTracked(call.video, call.chunk, run.frames_of(call.chunk)))
         self._write(run, call.chunk, step)
         self._advance(run)
 
@@ -348,6 +353,7 @@ class Scheduler:
 
     def _submit(self, worker: WorkerId | None, call: Call, *payloads: Payload) -> None:
         assert worker is not None
+        self._tell(CallSubmitted(worker, type(call).__name__))
         self._executor.submit(worker, call, *payloads)
 
     def _tell(self, event: Event) -> None:

@@ -79,6 +79,10 @@ class VideoRun:
         spec = self.job.spec
         return min(spec.chunk_size, spec.frame_count - chunk * spec.chunk_size)
 
+    def bytes_of(self, chunk: int) -> int:
+        """Of the chunk's decoded frames, RGB with 8 bits."""
+        return self.frames_of(chunk) * self.job.spec.width * self.job.spec.height * 3
+
     @property
     def frames_done(self) -> int:
         spec = self.job.spec
