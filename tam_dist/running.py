@@ -13,6 +13,7 @@ from tam_dist.coordination.inline import InlineExecutor, WorkerFactory
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import RunInterruptedError, TamDistError
+from tam_dist.workers.base import Worker
 
 #: How often a run looks whether it was asked to stop, seconds.
 STOP_POLL_SECONDS = 0.2
@@ -72,7 +73,7 @@ class OutcomeCollector:
         error = ended.error
         if error is not None and not isinstance(error, TamDistError):
             wrapped = TamDistError(
-                f"{job.uri}: an unexpected {type(error).__name__} ended it ({error}); run again with --debug."
+                f"{job.uri}: an unexpected {type(error).__name__} ended it, {error}; run again with --debug."
             )
             wrapped.__cause__ = error
             error = wrapped
@@ -80,16 +81,26 @@ class OutcomeCollector:
 
 
 def _workers(config: Config) -> dict[Role, list[WorkerFactory]]:
+    """One worker a role; each imports what it needs in its own thread, so that decoding starts while the models load."""
 
-    from tam_dist.workers.decoder import DecoderWorker
-    from tam_dist.workers.propagator import PropagatorWorker
-    from tam_dist.workers.refiner import RefinerWorker
-    from tam_dist.workers.writer import WriterWorker
+    def decoder() -> Worker:
+        from tam_dist.workers.decoder import DecoderWorker
 
-    factories: dict[Role, list[WorkerFactory]] = {
-        Role.DECODER: [DecoderWorker],
-        Role.PROPAGATOR: [lambda: PropagatorWorker(config)],
-        Role.REFINER: [lambda: RefinerWorker(config)],
-        Role.WRITER: [WriterWorker],
-    }
-    return factories
+        return DecoderWorker()
+
+    def propagator() -> Worker:
+        from tam_dist.workers.propagator import PropagatorWorker
+
+        return PropagatorWorker(config)
+
+    def refiner() -> Worker:
+        from tam_dist.workers.refiner import RefinerWorker
+
+        return RefinerWorker(config)
+
+    def writer() -> Worker:
+        from tam_dist.workers.writer import WriterWorker
+
+        return WriterWorker()
+
+    return {Role.DECODER: [decoder], Role.PROPAGATOR: [propagator], Role.REFINER: [refiner], Role.WRITER: [writer]}
