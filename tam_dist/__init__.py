@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tam_dist.api import absent, box, click, mask, resume, track
     from tam_dist.project import Project
 
-# Torch's OpenMP threads spin while they wait for each other. Beside any other busy process (a decoder, a second actor) that burns the
-# cores it waits for: a frame took 0.3 to 1.5 s instead of 0.1 s. The runtime reads this once, when torch is loaded.
+# Torch's OpenMP threads spin while they wait for each other. Beside any other busy process (a decoder, a second actor)
+# that burns the cores it waits for: a frame took 0.3 to 1.5 s instead of 0.1 s. Read once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"

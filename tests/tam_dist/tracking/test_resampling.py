@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tam_dist.tracking.quality import confidence
+from tam_dist.tracking.resampling import label_map, propagation_size, shrink_frames, shrink_mask
+
+
+@given(st.integers(2, 4000), st.integers(2, 4000), st.integers(16, 720))
+def test_sizes_keep_the_shape_and_never_grow(height: int, width: int, short: int) -> None:
+    h, w = propagation_size(height, width, short)
+    assert min(h, w) == min(short, height, width)
+    assert h <= height
+    assert w <= width
+    if min(height, width) > short:  # each side is truncated to whole pixels, as official XMem does
+        assert h == pytest.approx(height * short / min(height, width), abs=1)
+        assert w == pytest.approx(width * short / min(height, width), abs=1)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 4), st.sampled_from([(6, 8), (12, 16), (9, 21)]))
+def test_labels_are_those_of_the_dense_argmax(seed: int, objects: int, size: tuple[int, int]) -> None:
+    probabilities = torch.rand(objects + 1, 6, 8, generator=torch.Generator().manual_seed(seed))
+    ids = [2 * i + 3 for i in range(objects)]
+    dense = torch.nn.functional.interpolate(probabilities[None], size=size, mode="bilinear", align_corners=False)[0]
+    expected = np.array([0, *ids])[dense.argmax(0).numpy()]
+    assert np.array_equal(label_map(probabilities, ids, size, np.dtype(np.uint8)), expected)
+
+
+def test_ties_go_to_the_background() -> None:
+    assert not label_map(torch.full((3, 4, 4), 1 / 3), [1, 2], (4, 4), np.dtype(np.uint8)).any()
+
+
+def test_frames_of_the_right_size_are_copied_from_read_only_memory() -> None:
+    frames = np.zeros((2, 4, 6, 3), np.uint8)
+    frames.flags.writeable = False
+    small = shrink_frames(frames, (4, 6))
+    small[0] = 7
+    assert not frames.any()
+    assert shrink_frames(frames, (2, 3)).shape == (2, 2, 3, 3)
+
+
+def test_a_shrunk_mask_keeps_its_area() -> None:
+    mask = np.zeros((64, 96), bool)
+    mask[10:33, 17:50] = True
+    soft = shrink_mask(mask, (16, 24))
+    assert float(soft.mean()) == pytest.approx(mask.mean(), rel=1e-5)
+    assert 0 <= float(soft.min()) <= float(soft.max()) <= 1
+
+
+def test_confidence_is_high_for_clear_masks_and_clear_absence() -> None:
+    clear = torch.zeros(4, 8, 8)
+    clear[1, :4] = 0.98  # a clear mask
+    clear[2, 4:6] = 0.4  # never wins: an unclear absence
+    clear[0] = 1 - clear[1:].sum(0)
+    trust = confidence(clear)
+    assert trust[0] == pytest.approx(0.98)
+    assert trust[1] == pytest.approx(0.6)
+    assert trust[2] == pytest.approx(1.0)
