@@ -22,7 +22,7 @@ from tam_dist.coordination.video import VideoJob
 from tam_dist.preparation import continue_project, prepare, settle
 from tam_dist.project import Project
 from tam_dist.prompts import in_given_order, new_prompt
-from tam_dist.running import Outcome, run_inline
+from tam_dist.running import Cancelled, Outcome, run_inline
 from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt
 
 ExecutorName = Literal["inline", "ray"]
@@ -92,9 +92,10 @@ def run_jobs(
     *,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
+    cancelled: Cancelled | None = None,
 ) -> list[Outcome]:
     """Run prepared jobs to their end on the named executor."""
-    return run_inline(jobs, config, listener=listener, stop=stop)
+    return run_inline(jobs, config, listener=listener, stop=stop, cancelled=cancelled)
 
 
 def _finish(

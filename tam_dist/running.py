@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tam_dist.config import Config
@@ -35,8 +35,17 @@ class Outcome:
             raise RunInterruptedError(f"{self.project} was {self.state.value}; continue with: tam-dist resume {self.project}")
 
 
+#: Asked at least every :data:`STOP_POLL_SECONDS`: which of the jobs (by project) are to be cancelled now.
+Cancelled = Callable[[], Collection[str]]
+
+
 def run_inline(
-    jobs: Sequence[VideoJob], config: Config, *, listener: Listener | None = None, stop: threading.Event | None = None
+    jobs: Sequence[VideoJob],
+    config: Config,
+    *,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+    cancelled: Cancelled | None = None,
 ) -> list[Outcome]:
     """Track ``jobs`` in this process, without Ray. ``stop``, once set, ends the run after the chunks under way."""
     executor = InlineExecutor(_workers(config))
@@ -53,6 +62,8 @@ def run_inline(
             if stop is not None and stop.is_set() and not stopping:
                 stopping = True
                 scheduler.stop()
+            for video in cancelled() if cancelled is not None else ():
+                scheduler.cancel(video)
     finally:
         executor.close()
     return [outcomes.of(job) for job in jobs]
@@ -70,14 +81,17 @@ class OutcomeCollector:
 
     def of(self, job: VideoJob) -> Outcome:
         ended = self._ended[job.project]
-        error = ended.error
-        if error is not None and not isinstance(error, TamDistError):
-            wrapped = TamDistError(
-                f"{job.uri}: an unexpected {type(error).__name__} ended it, {error}; run again with --debug."
-            )
-            wrapped.__cause__ = error
-            error = wrapped
+        error = None if ended.error is None else as_sentence(ended.error, job.uri)
         return Outcome(job.project, VideoState(ended.state), error)
+
+
+def as_sentence(error: Exception, video: str) -> TamDistError:
+    """The error itself, or where it is none of ours, one of ours that names the video."""
+    if isinstance(error, TamDistError):
+        return error
+    wrapped = TamDistError(f"{video}: an unexpected {type(error).__name__} ended it, {error}; run again with --debug.")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def _workers(config: Config) -> dict[Role, list[WorkerFactory]]:

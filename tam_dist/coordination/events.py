@@ -15,11 +15,14 @@ class Event:
 
 @dataclass(frozen=True)
 class VideoStarted(Event):
-    """``committed`` chunks were there already; tracking goes on at ``next_chunk``."""
+    """``committed`` chunks, ``frames_done`` frames, were there already; tracking goes on at ``next_chunk``. Told again after a
+    replay.
+    """
 
     video: str
     committed: int
     next_chunk: int
+    frames_done: int
 
 
 @dataclass(frozen=True)

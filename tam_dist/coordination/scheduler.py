@@ -193,7 +193,7 @@ class Scheduler:
     def _on_project(self, run: VideoRun, receipt: ProjectReceipt, checkpoint: Payload) -> None:
         run.next_chunk = run.saved_chunk = receipt.next_chunk
         run.committed = receipt.committed
-        self._tell(VideoStarted(run.job.project, run.committed, run.next_chunk))
+        self._tell(VideoStarted(run.job.project, run.committed, run.next_chunk, run.frames_done))
         if run.finished:
             self._close(run, VideoState.DONE)
         else:
