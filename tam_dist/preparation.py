@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from storage.manifest import Manifest, ModelRecord
@@ -14,12 +16,13 @@ from storage.project_store import ProjectStore
 from storage.prompt_log import active
 from tam_dist.config import Config, from_dict, to_dict
 from tam_dist.coordination.video import VideoJob
-from tam_dist.errors import ProjectError, ProjectExistsError
+from tam_dist.errors import ProjectError, ProjectExistsError, VideoError
 from tam_dist.media.reader import open_video
-from tam_dist.models.checkpoints import resolve, sha256
+from tam_dist.media.source import resolve as locate
+from tam_dist.models.checkpoints import Kind, resolve, sha256
 from tam_dist.prompts import already_asked, objects_of, validate
 from tam_dist.tracking.spec import SessionSpec
-from tam_dist.types import Prompt, VideoInfo
+from tam_dist.types import Prompt
 
 #: Settings that decide the masks: they belong to the project. The others may differ from run to run.
 _DECISIVE = ("models", "propagation", "segmentation", "tracking", "runtime")
@@ -38,13 +41,10 @@ def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, 
     with open_video(video, reader=config.media.reader) as reader:
         info, pts = reader.info, reader.pts
     validate(prompts, info)
-    models = {
-        role: ModelRecord(name, sha256(resolve(name, role)))
-        for role, name in (("xmem", config.models.xmem), ("sam", config.models.sam))
-    }
+    models = model_records(config)
     if ProjectStore.exists(out) and not force:
         store = ProjectStore.open(out, write=False)
-        _check_same(store, info, prompts, config, models)
+        _check_same(store, info.fingerprint, prompts, config)
         if not store.prompts():  # the command that made it died before it could write them down
             store.append_prompts(prompts)
         return job_of(store)
@@ -56,8 +56,34 @@ def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, 
         return job_of(store)
 
 
+def is_done(video: str, prompts: Sequence[Prompt], out: str, config: Config) -> bool:
+    """Whether the project at ``out`` has all that :func:`prepare` would ask for. The video is not opened: it may be gone.
+
+    Raises :class:`ProjectExistsError` where the project is done but of another video, prompts or settings.
+    """
+    if not ProjectStore.exists(out):
+        return False
+    store = ProjectStore.open(out, write=False)
+    if store.status().state != "done":
+        return False
+    source = store.manifest.source
+    try:
+        fingerprint = locate(video).fingerprint()
+    except VideoError:
+        if source.uri != video:
+            raise
+        fingerprint = source.fingerprint
+    _check_same(store, fingerprint, prompts, config)
+    return True
+
+
+def model_records(config: Config) -> dict[str, ModelRecord]:
+    """The weights that ``config`` names, by role. Raises :class:`WeightsError` where they are missing."""
+    return {"xmem": _model_record(config.models.xmem, "xmem"), "sam": _model_record(config.models.sam, "sam")}
+
+
 def job_of(store: ProjectStore) -> VideoJob:
-    """The job that continues a project. Raises :class:`ProjectError` where the video is not the one the project was made for."""
+    """The job that continues a project, from its own records alone."""
     manifest = store.manifest
     source = manifest.source
     spec = SessionSpec(
@@ -100,17 +126,27 @@ def settle(config: Config) -> Config:
     return replace(config, runtime=replace(config.runtime, threads=config.runtime.threads or os.cpu_count() or 1))
 
 
-def _check_same(
-    store: ProjectStore, info: VideoInfo, prompts: Sequence[Prompt], config: Config, models: Mapping[str, ModelRecord]
-) -> None:
+def _model_record(name: str, role: Kind) -> ModelRecord:
+    path = resolve(name, role)
+    status = path.stat()
+    return ModelRecord(name, _digest(path, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 (they tell whether the file is still the same)
+    """Remembered, because a corpus asks for each of its videos, and the largest SAM has 2.4 GB."""
+    return sha256(path)
+
+
+def _check_same(store: ProjectStore, fingerprint: str, prompts: Sequence[Prompt], config: Config) -> None:
     where, manifest = store.location, store.manifest
     choice = "choose another --out, or --force to discard it and start anew"
-    if (manifest.source.frame_count, manifest.source.fingerprint) != (info.frame_count, info.fingerprint):
+    if manifest.source.fingerprint != fingerprint:
         raise ProjectExistsError(f"{where} is a project of another video, {manifest.source.uri}: {choice}.")
     existing = store.prompts()
     if existing and not already_asked(prompts, existing):
         raise ProjectExistsError(f"{where} is a project of the same video with other prompts: {choice}.")
-    for role, record in models.items():
+    for role, record in model_records(config).items():
         if manifest.models[role].sha256 != record.sha256:
             raise ProjectExistsError(f"{where} was made with other {role} weights ({manifest.models[role].name}): {choice}.")
     changed = _first_difference(manifest.config, to_dict(config))
