@@ -68,6 +68,7 @@ class OptimisationSettings:
     trunk_frozen: float = MISSING
     bootstrap: list[float] = MISSING
     remember: float = MISSING
+    forget_mask: float = MISSING
     top_k: int = MISSING
 
 
@@ -172,8 +173,10 @@ class Trainer:
         frames = (batch.frames.to(self.device).float() / 255 - self._mean) / self._std
         labels = batch.labels.to(self.device)
         remembered = [True] + [bool(x) for x in self._rng.random(frames.shape[1] - 1) < o.remember]
+        forgetful = torch.from_numpy(self._rng.random(len(frames)) < o.forget_mask).to(self.device)
+        first = split_objects(labels[:, 0], batch.objects)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            prediction = predict_clip(self.network, frames, split_objects(labels[:, 0], batch.objects), remembered, o.top_k)
+            prediction = predict_clip(self.network, frames, first, remembered, top_k=o.top_k, forgetful=forgetful)
         loss = clip_loss(prediction, labels[:, 1:], hardest_share(self.progress, o.bootstrap))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -215,7 +218,10 @@ class Trainer:
         os.replace(folder / "xmem.partial", folder / "xmem.safetensors")
 
     def resume(self, folder: Path) -> bool:
-        """Go on from ``folder``/checkpoint.pt; False where there is none. Raises :class:`TamDistError` where it is another's."""
+        """Go on from ``folder``/checkpoint.pt; False where there is none.
+
+        Raises :class:`TamDistError` where it is of another network.
+        """
         path = folder / "checkpoint.pt"
         if not path.exists():
             return False

@@ -72,11 +72,20 @@ class Memory:
         return read(affinity, torch.cat(self._values, 3), features.key.shape[-2]), affinity
 
 
-def predict_clip(network: XMem, frames: Tensor, first: Tensor, remembered: Sequence[bool], top_k: int = 0) -> ClipPrediction:
+def predict_clip(
+    network: XMem,
+    frames: Tensor,
+    first: Tensor,
+    remembered: Sequence[bool],
+    *,
+    top_k: int = 0,
+    forgetful: Tensor | None = None,
+) -> ClipPrediction:
     """Segment frames 1..T - 1 from the masks of frame 0.
 
     ``frames`` float (B, T, 3, H, W), normalised; ``first`` float (B, n, H, W); ``remembered[t]``: frame t enters memory, which
-    updates the hidden state deeply, otherwise the decoder updates it, as at inference (frame 0 always enters).
+    updates the hidden state deeply, otherwise the decoder updates it, as at inference (frame 0 always enters). Clips marked
+    in ``forgetful`` bool (B,) see no latest mask in their hidden state: without them the decoder relies on it alone.
     """
     batch, length = frames.shape[:2]
     everything = network.encode_key(frames.flatten(0, 1))
@@ -87,6 +96,9 @@ def predict_clip(network: XMem, frames: Tensor, first: Tensor, remembered: Seque
     memory.add(features[0], value)
     logits, probabilities, best = [], [], []
     for t in range(1, length):
+        if forgetful is not None and network.config.mask_in_hidden:
+            latest = hidden[:, :, -1:].masked_fill(forgetful.view(-1, 1, 1, 1, 1), 0.0)
+            hidden = torch.cat([hidden[:, :, :-1], latest], 2)
         readout, affinity = memory.read(features[t], top_k)
         best.append(affinity.detach().amax(1).mean())
         last = t == length - 1

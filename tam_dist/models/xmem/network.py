@@ -112,7 +112,7 @@ class XMem(nn.Module):
         others = masks.sum(1, keepdim=True) - masks if batch[1] > 1 else torch.zeros_like(masks)
         own = torch.stack([masks, others], 2).flatten(0, 1)
         value, hidden = self.value_encoder(frames, features.levels, hidden.flatten(0, 1), own, deep_update)
-        return _by_object(value.float(), batch), _by_object(hidden, batch)
+        return _by_object(value.float(), batch), self._note_mask(_by_object(hidden, batch), masks)
 
     def segment(
         self, features: KeyFeatures, readout: Tensor, hidden: Tensor, update_hidden: bool = True
@@ -131,8 +131,19 @@ class XMem(nn.Module):
         """:meth:`segment` before objects compete: (hidden, float32 logits (B, n, H, W)), each object against all else."""
         batch = tuple(readout.shape[:2])
         hidden, logits = self.decoder(features, readout.flatten(0, 1), hidden.flatten(0, 1), update_hidden)
-        full = F.interpolate(logits.float(), scale_factor=4.0, mode="bilinear", align_corners=False)
-        return _by_object(hidden, batch), _by_object(full[:, 0], batch)
+        logits = logits.float()
+        full = F.interpolate(logits, scale_factor=4.0, mode="bilinear", align_corners=False)
+        hidden = _by_object(hidden, batch)
+        if update_hidden:
+            hidden = self._note_mask(hidden, _by_object(torch.sigmoid(logits[:, 0]), batch))
+        return hidden, _by_object(full[:, 0], batch)
+
+    def _note_mask(self, hidden: Tensor, masks: Tensor) -> Tensor:
+        """The last channel of ``hidden`` (B, n, Ch, h, w) replaced by ``masks`` (B, n, H', W') in -1..1; 0 is "none yet"."""
+        if not self.config.mask_in_hidden:
+            return hidden
+        latest = F.adaptive_avg_pool2d(masks, hidden.shape[-2:])
+        return torch.cat([hidden[:, :, :-1], (2 * latest - 1).unsqueeze(2)], 2)
 
     @classmethod
     def from_official(cls, state: Mapping[str, Tensor]) -> XMem:
