@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import moving_square, write_frames, write_weights
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -15,3 +17,15 @@ def shared_dir() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the development data folder (golden vectors, DAVIS subset) beside the checkout; it is absent")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Settings under which the real models run at toy size, with random weights."""
+    return tuple(write_weights(tmp_path_factory.mktemp("weights")))
+
+
+@pytest.fixture(scope="session")
+def tiny_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 44 frames, 64x48."""
+    return write_frames(tmp_path_factory.mktemp("video") / "square", moving_square(44))

@@ -194,7 +194,7 @@ class Scheduler:
         run.next_chunk = run.saved_chunk = receipt.next_chunk
         run.committed = receipt.committed
         self._tell(VideoStarted(run.job.project, run.committed, run.next_chunk, run.frames_done))
-        if run.finished:
+        if run.committed == run.job.spec.chunk_count:  # also where the newest checkpoint lies before the end
             self._close(run, VideoState.DONE)
         else:
             self._submit(run.propagator, OpenSession(run.job.project, run.generation, run.job.spec), checkpoint)
