@@ -15,7 +15,7 @@ Three rules give the guarantees:
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
 from collections.abc import Collection, Sequence
 
 from tam_dist.config import Config
@@ -69,7 +69,9 @@ class Scheduler:
         self._config = config
         self._listeners: list[Listener] = [] if listener is None else [listener]
         self._runs: dict[str, VideoRun] = {}
-        self._waiting: deque[str] = deque()
+        self._waiting: list[tuple[int, int, VideoRun]] = []  # a heap: the longest first, then in order of arrival
+        self._added = 0
+        self._started: dict[str, VideoRun] = {}  # and not ended; a corpus has many more that wait or are done
         self._placement = Placement(executor, config.cluster.sessions_per_propagator)
 
     # --- what callers say ------------------------------------------------------------------------------------------------
@@ -78,9 +80,9 @@ class Scheduler:
         """Queue a video. The longest waiting video starts first where several are added before the first ``poll``."""
         if job.project in self._runs and self._runs[job.project].state not in FINAL:
             raise TamDistError(f"{job.project} is being tracked already; wait for it or cancel it.")
-        self._runs[job.project] = VideoRun(job)
-        self._waiting.append(job.project)
-        self._waiting = deque(sorted(self._waiting, key=lambda v: -self._runs[v].job.spec.frame_count))
+        run = self._runs[job.project] = VideoRun(job)
+        self._added += 1
+        heapq.heappush(self._waiting, (-job.spec.frame_count, self._added, run))
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -90,7 +92,6 @@ class Scheduler:
         for run in [r for r in self._runs.values() if videos is None or r.job.project in videos]:
             run.stopping = True
             if run.state is VideoState.WAITING:
-                self._waiting.remove(run.job.project)
                 self._end(run, VideoState.STOPPED)
             else:
                 self._advance(run)
@@ -99,7 +100,6 @@ class Scheduler:
         """End one video; what is committed stays."""
         run = self._runs[video]
         if run.state is VideoState.WAITING:
-            self._waiting.remove(video)
             self._end(run, VideoState.CANCELLED)
         elif run.state not in FINAL:
             self._close(run, VideoState.CANCELLED)
@@ -118,7 +118,7 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        return any(run.state not in FINAL for run in self._runs.values())
+        return bool(self._started) or any(run.state is VideoState.WAITING for _, _, run in self._waiting)
 
     # --- the loop ----------------------------------------------------------------------------------------------------------
 
@@ -137,11 +137,15 @@ class Scheduler:
 
     def _start_waiting(self) -> None:
         while self._waiting:
+            if self._waiting[0][2].state is not VideoState.WAITING:  # cancelled or stopped meanwhile
+                heapq.heappop(self._waiting)
+                continue
             propagator = self._placement.free_propagator(self._active())
             if propagator is None:
                 return
-            run = self._runs[self._waiting.popleft()]
+            run = heapq.heappop(self._waiting)[2]
             run.state = VideoState.STARTING
+            self._started[run.job.project] = run
             run.propagator = propagator
             run.writer = self._placement.partner(Role.WRITER, run, self._active())
             run.decoder = self._placement.partner(Role.DECODER, run, self._active())
@@ -285,6 +289,7 @@ class Scheduler:
 
     def _end(self, run: VideoRun, state: VideoState) -> None:
         run.state = state
+        self._started.pop(run.job.project, None)
         self._tell(VideoEnded(run.job.project, state.value, run.error))
         for other in self._active():
             self._advance(other)
@@ -302,18 +307,18 @@ class Scheduler:
         elif self._too_many_deaths(run, call, error):
             self._close(run, VideoState.FAILED, _set_aside(run, call, worker))
         elif died and self._repeatable(call):
-            self._repeat(run, call, worker)
+            self._repeat(run, call)
         else:
             self._replay(run, worker.role)
 
     def _on_error_while_closing(self, run: VideoRun, call: Call, died: bool) -> None:
         match call:
             case CloseProject() if died:
-                self._submit(run.writer, call)
+                self._submit(self._move(run, Role.WRITER), call)
             case CloseProject():
                 self._end(run, VideoState.FAILED if run.ending is VideoState.DONE else VideoState(call.state))
             case Write() if died:
-                self._submit(run.writer, call, run.writing[call.chunk])
+                self._submit(self._move(run, Role.WRITER), call, run.writing[call.chunk])
             case Write():
                 run.writing.pop(call.chunk, None)
                 self._finish_closing(run)
@@ -328,28 +333,42 @@ class Scheduler:
 
     @staticmethod
     def _repeatable(call: Call) -> bool:
-        """Calls whose worker keeps nothing that later calls depend on: decoding, segmenting, and writing, which is idempotent."""
+        """Calls whose worker keeps nothing that later calls depend on: decoding, segmenting, and writing (idempotent)."""
         return isinstance(call, Decode | Segment | Write | OpenProject)
 
-    def _repeat(self, run: VideoRun, call: Call, worker: WorkerId) -> None:
+    def _repeat(self, run: VideoRun, call: Call) -> None:
         match call:
             case Segment():
                 self._ask_refiner(run, call)
             case Write():
-                self._submit(worker, call, run.writing[call.chunk])
-            case _:
-                self._submit(worker, call)
+                self._submit(self._move(run, Role.WRITER), call, run.writing[call.chunk])
+            case Decode():
+                self._submit(self._move(run, Role.DECODER), call)
+            case OpenProject():
+                self._submit(self._move(run, Role.WRITER), call)
+
+    def _move(self, run: VideoRun, role: Role) -> WorkerId:
+        """The video's decoder or writer; another one from now on, if that one can take no work."""
+        own = run.decoder if role is Role.DECODER else run.writer
+        if own is not None and own in self._executor.workers(role):
+            return own
+        other = self._placement.partner(role, run, self._active())
+        if role is Role.DECODER:
+            run.decoder = other
+        else:
+            run.writer = other
+        return other
 
     def _replay(self, run: VideoRun, because: Role) -> None:
         self._tell(VideoReplayed(run.job.project, run.next_chunk, because))
         run.rewind()
         run.propagator = self._placement.free_propagator(self._active(), run) or run.propagator
-        self._submit(run.writer, OpenProject(run.job.project, run.generation))
+        self._submit(self._move(run, Role.WRITER), OpenProject(run.job.project, run.generation))
 
     # --- small things --------------------------------------------------------------------------------------------------
 
     def _active(self) -> list[VideoRun]:
-        return [r for r in self._runs.values() if r.state not in FINAL and r.state is not VideoState.WAITING]
+        return list(self._started.values())
 
     def _submit(self, worker: WorkerId | None, call: Call, *payloads: Payload) -> None:
         assert worker is not None
