@@ -1,0 +1,132 @@
+"""The contract: a worker answers its own calls, and a fresh one never goes on with a session that it does not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tam_dist
+from storage.project_store import ProjectStore
+from tam_dist.config import Config, load_config
+from tam_dist.coordination.calls import (
+    CloseProject,
+    CloseSession,
+    CloseVideo,
+    Decode,
+    OpenProject,
+    OpenSession,
+    ProjectReceipt,
+    Resume,
+    Segment,
+    Snapshot,
+    Step,
+    StepReceipt,
+    Write,
+)
+from tam_dist.coordination.video import VideoJob
+from tam_dist.errors import ProjectLockedError, VideoError, WorkerDiedError
+from tam_dist.preparation import prepare, settle
+from tam_dist.types import ChunkResult, FrameChunk, StepResult
+from tam_dist.workers.decoder import DecoderWorker
+from tam_dist.workers.propagator import PropagatorWorker
+from tam_dist.workers.refiner import RefinerWorker
+from tam_dist.workers.writer import WriterWorker
+from tests.tiny import square
+
+
+@pytest.fixture(scope="module")
+def config(tiny_settings: tuple[str, ...]) -> Config:
+    return settle(load_config(tiny_settings))
+
+
+@pytest.fixture
+def job(tiny_video: Path, config: Config, tmp_path: Path) -> VideoJob:
+    prompts = [tam_dist.mask("cat", square(4, 10)), tam_dist.click("dog", 40, 30, frame=3)]
+    return prepare(str(tiny_video), prompts, str(tmp_path / "p"), config)
+
+
+def decode(job: VideoJob, chunk: int) -> Decode:
+    return Decode(job.project, 0, job.uri, job.reader, job.spec.chunk_size, chunk)
+
+
+def test_the_decoder_gives_chunks_of_the_grid_and_forgets_closed_videos(job: VideoJob) -> None:
+    worker = DecoderWorker()
+    _, last = worker.run(decode(job, 5))
+    assert isinstance(last, FrameChunk)
+    assert (last.start, last.frames.shape) == (40, (4, 48, 64, 3))
+    _, first = worker.run(decode(job, 0))
+    assert (first.start, len(first.frames)) == (0, 8)
+    worker.run(CloseVideo(job.project, 0, job.uri))
+    worker.run(CloseVideo(job.project, 0, job.uri))  # closing twice is no error: a replacement may be told again
+    with pytest.raises(VideoError, match="nowhere"):
+        worker.run(Decode("p", 0, "/nowhere.mp4", "auto", 8, 0))
+
+
+def test_a_chunk_goes_through_propagator_and_refiner(job: VideoJob, config: Config) -> None:
+    propagator, refiner = PropagatorWorker(config), RefinerWorker(config)
+    _, frames = DecoderWorker().run(decode(job, 0))
+    propagator.run(OpenSession(job.project, 4, job.spec), None)
+    receipt, waiting = propagator.run(Step(job.project, 4, 0, snapshot=True), frames)
+    assert receipt == StepReceipt(receipt.seconds, finished=False)
+    assert waiting.request.frame == 3
+    answers = [refiner.run(Segment(job.project, 4, 0), frames, waiting)[1] for _ in range(2)]
+    assert np.array_equal(answers[0][0].mask, answers[1][0].mask)  # it may be asked twice
+    receipt, done = propagator.run(Resume(job.project, 4, 0, snapshot=True), answers[0])
+    assert receipt == StepReceipt(receipt.seconds, finished=True)
+    assert done.chunk.index == 0
+    assert done.checkpoint == propagator.run(Snapshot(job.project, 4, 0))[1].checkpoint
+
+
+def test_a_propagator_refuses_sessions_that_it_does_not_hold(job: VideoJob, config: Config) -> None:
+    _, frames = DecoderWorker().run(decode(job, 0))
+    worker = PropagatorWorker(config)
+    with pytest.raises(WorkerDiedError) as lost:
+        worker.run(Step(job.project, 0, 0, snapshot=False), frames)
+    assert not lost.value.running
+    worker.run(OpenSession(job.project, 1, job.spec), None)
+    for stale in (Step(job.project, 0, 0, snapshot=False), Resume(job.project, 2, 0, snapshot=False)):
+        with pytest.raises(WorkerDiedError):
+            worker.run(stale, frames)
+    worker.run(CloseSession(job.project, 1))
+    with pytest.raises(WorkerDiedError):
+        worker.run(Step(job.project, 1, 0, snapshot=False), frames)
+
+
+def result(chunk: int) -> ChunkResult:
+    labels = np.full((8, 48, 64), chunk % 3, np.uint8)
+    return ChunkResult(chunk, chunk * 8, labels, np.zeros((8, 2), np.float32), np.ones((8, 2), np.uint8))
+
+
+def test_the_writer_commits_hands_out_checkpoints_and_frees_the_lock(job: VideoJob) -> None:
+    writer = WriterWorker()
+    receipt, state = writer.run(OpenProject(job.project, 0))
+    assert receipt == ProjectReceipt(receipt.seconds, next_chunk=0, committed=0)
+    assert state is None
+    with pytest.raises(ProjectLockedError):
+        ProjectStore.open(job.project, write=True)
+    for chunk, checkpoint in [(0, None), (1, b"state after 1"), (2, None)]:
+        writer.run(Write(job.project, 0, chunk), StepResult(chunk=result(chunk), checkpoint=checkpoint))
+    receipt, state = writer.run(OpenProject(job.project, 1))
+    assert receipt == ProjectReceipt(receipt.seconds, next_chunk=2, committed=3)
+    assert state == b"state after 1"
+    writer.run(Write(job.project, 1, 2), StepResult(checkpoint=b"state after 2"))  # a run that is stopped saves where it is
+    assert writer.run(OpenProject(job.project, 2))[1] == b"state after 2"
+    writer.run(CloseProject(job.project, 2, "stopped", None))
+    status = ProjectStore.open(job.project, write=False).status()
+    assert (status.state, status.frames_done, status.writer) == ("interrupted", 24, None)
+
+
+def test_a_fresh_writer_opens_a_project_at_whatever_comes_first(job: VideoJob) -> None:
+    WriterWorker().run(Write(job.project, 0, 0), StepResult(chunk=result(0)))
+    writer = WriterWorker()
+    writer.run(CloseProject(job.project, 0, "failed", "frame 9 is damaged"))
+    status = ProjectStore.open(job.project, write=False).status()
+    assert (status.state, status.reason, status.frames_done) == ("failed", "frame 9 is damaged", 8)
+
+
+def test_calls_of_another_role_are_a_bug(job: VideoJob) -> None:
+    for worker in (DecoderWorker(), WriterWorker()):
+        with pytest.raises(TypeError, match="got Snapshot"):
+            worker.run(Snapshot(job.project, 0, 0))
