@@ -174,8 +174,8 @@ def aggregate(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     each other, background first (from STM, Oh et al. 2019). One object of probability p becomes p² / (p² + (1-p)²).
 
     >>> _, p = aggregate(torch.tensor([[[0.8]], [[0.5]]]))
-    >>> [round(x, 3) for x in p.flatten().tolist()]
-    [0.022, 0.782, 0.196]
+    >>> [round(x, 2) for x in p.flatten().tolist()]
+    [0.02, 0.78, 0.2]
     """
     probabilities = probabilities.float()
     background = torch.prod(1 - probabilities, dim=-3, keepdim=True)
