@@ -91,10 +91,9 @@ class Location(ABC):
             return where
         text = os.fspath(where)
         protocol, separator, rest = text.partition("://")
-        if not separator:
-            return LocalLocation(Path(text))
-        if protocol in ("file", "local"):
-            return LocalLocation(Path(rest))
+        if not separator or protocol in ("file", "local"):
+            # Absolute, because an actor in another process has another current folder.
+            return LocalLocation(Path(rest or text).expanduser().absolute())
         try:
             with storage_errors("Opening", text):
                 fs, root = fsspec.url_to_fs(text, **_NO_CACHE)

@@ -91,24 +91,23 @@ class _FileLock:
         path = project.path / LOCK
         with storage_errors("Writing", path):
             project.path.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            # A file object, not a bare descriptor: a store that is dropped without close() lets go of the project.
+            self._file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b", buffering=0)  # noqa: SIM115
         try:
-            if not _try_exclusive(self._descriptor):
+            if not _try_exclusive(self._file.fileno()):
                 raise _locked(project, _file_holder(project))
             with storage_errors("Writing", path):
-                os.ftruncate(self._descriptor, 0)
-                os.pwrite(self._descriptor, json.dumps(asdict(_this_process())).encode(), 0)
+                self._file.truncate(0)
+                self._file.write(json.dumps(asdict(_this_process())).encode())
         except BaseException:
-            os.close(self._descriptor)
+            self._file.close()
             raise
 
     def check(self) -> None:
         pass
 
     def release(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
 
 def _try_exclusive(descriptor: int) -> bool:

@@ -35,6 +35,7 @@ from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Promp
 Where = str | os.PathLike[str] | Location
 RunState = Literal["running", "done", "failed", "cancelled"]
 _STATE = "state.json"
+_REMAINS = frozenset({"commits", "checkpoints", "prompts", "prompts.jsonl", _STATE})
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,14 @@ class ProjectStore:
         location = Location.parse(where)
         held = lock.acquire(location, owner=owner)
         try:
-            if cls.exists(location):
+            present = location.children()
+            if MANIFEST in present:
                 raise ProjectExistsError(f"{location} is a project already: run tam-dist resume or choose another --out.")
+            if remains := _REMAINS.intersection(present):  # they would count as the new project's
+                raise ProjectExistsError(
+                    f"{location} has {', '.join(sorted(remains))} of a project but no {MANIFEST}: "
+                    "restore that file or choose another --out."
+                )
             source = manifest.source
             shape = (source.frame_count, source.height, source.width)
             masks = MaskStore.create(
@@ -92,9 +99,7 @@ class ProjectStore:
         except BaseException:
             held.release()
             raise
-        store = cls(location, manifest, masks, held)
-        store._recover()
-        return store
+        return cls(location, manifest, masks, held)
 
     @classmethod
     def open(cls, where: Where, *, write: bool, owner: str | None = None) -> ProjectStore:

@@ -45,6 +45,8 @@ def test_names_and_addresses(tmp_path: Path) -> None:
     assert isinstance(local, LocalLocation)
     assert local.is_local
     assert local.name == "a"
+    assert str(Location.parse("a")) == str(Path.cwd() / "a")  # another process has another current folder
+    assert str(Location.parse("~/a")) == str(Path.home() / "a")
     remote = Location.parse("memory://films/a/")
     assert (str(remote / "b"), remote.name, remote.is_local) == ("memory:///films/a/b", "a", False)
     for location in (local, remote):

@@ -146,7 +146,7 @@ def test_a_lease_that_looks_stale_but_is_renewed_is_left_alone(remote: ObjectLoc
     held = acquire(remote, times=RENEWING)
     with pytest.raises(ProjectLockedError):
         # As seen by a host whose clock is far ahead: everything looks stale, only watching tells that the owner is alive.
-        acquire(remote, times=LeaseTimes(stale=-1, watch=60))
+        acquire(remote, times=LeaseTimes(stale=-1, watch=10))
     held.check()
     held.release()
 

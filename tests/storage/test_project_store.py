@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -237,6 +239,38 @@ def test_an_existing_project_is_not_made_anew(
         ProjectStore.create(project, manifest, pts)
     assert same(ProjectStore.open(project, write=False), chunk_result(0))
     assert ProjectStore.exists(project)
+
+
+def test_the_remains_of_a_project_are_not_taken_over(
+    store: ProjectStore, project: Location, manifest: Manifest, pts: np.ndarray, chunk_result: Make
+) -> None:
+    store.commit(chunk_result(0))
+    store.close()
+    (project / "project.json").remove()
+    with pytest.raises(ProjectExistsError, match=r"has commits of a project but no project\.json: restore"):
+        ProjectStore.create(project, manifest, pts)
+
+
+def test_what_a_killed_create_left_is_replaced(
+    project: Location, manifest: Manifest, pts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "write", crash)
+        with pytest.raises(CrashError):
+            ProjectStore.create(project, manifest, pts)
+    assert not ProjectStore.exists(project)
+    with ProjectStore.create(project, replace(manifest, chunk_size=8), pts) as store:
+        assert store.labels.shape == (18, 24, 32)
+
+
+def test_a_store_dropped_without_close_lets_go(tmp_path: Path, manifest: Manifest, pts: np.ndarray) -> None:
+    store = ProjectStore.create(tmp_path / "project", manifest, pts)
+    del store
+    gc.collect()
+    ProjectStore.open(tmp_path / "project", write=True).close()
 
 
 def test_no_project_no_lock_file(project: Location) -> None:

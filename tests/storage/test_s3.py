@@ -127,7 +127,9 @@ def test_a_bucket_that_is_not_there(server: subprocess.Popen[bytes], manifest: M
 def test_an_unreachable_service_is_one_sentence(server: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": f"http://127.0.0.1:{closed.getsockname()[1]}"})
+        endpoint = {"endpoint_url": f"http://127.0.0.1:{closed.getsockname()[1]}"}
+        monkeypatch.setitem(fsspec.config.conf, "s3", endpoint | {"config_kwargs": {"retries": {"max_attempts": 0}}})
+        monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
         with pytest.raises(StorageError) as caught:
             ProjectStore.open("s3://elsewhere/film", write=False)
     text = str(caught.value)
