@@ -242,13 +242,13 @@ class Trainer:
 def new_network(config: XMemConfig = SMALL, trunk_weights: str | None = None) -> XMem:
     """A network to start from: ImageNet trunk, random heads, soft matching.
 
-    Shrinkage starts low (about 3): in the middle of its range most of the softmax falls on one element from the first step on
+    Shrinkage starts low (about 4): in the middle of its range most of the softmax falls on one element from the first step on
     and keys learn slowly.
     """
     network = XMem(config)
     load_imagenet_trunk(_trunk(network), trunk_weights)
     if config.bounded_matching:
-        nn.init.constant_(cast(Tensor, network.key_proj.d_proj.bias), math.log(2 / (config.max_shrinkage - 3)))
+        nn.init.constant_(cast(Tensor, network.key_proj.d_proj.bias), math.log(3 / (config.max_shrinkage - 4)))
     return network
 
 
