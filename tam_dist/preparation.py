@@ -34,8 +34,8 @@ def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, 
     """Make the project at ``out``, or find it there and check that it is about the same; nothing is tracked yet.
 
     ``config`` should be settled (:func:`settle`): it is kept in the project.
-    A project of the same video, prompts and settings is continued. Another one is refused; ``force`` discards its masks and
-    starts anew. Raises :class:`VideoError`, :class:`PromptError`, :class:`ProjectExistsError`, :class:`WeightsError`,
+    A project of the same video, prompts and settings is continued. Another one is refused if it holds masks; ``force``
+    discards them and starts anew. Raises :class:`VideoError`, :class:`PromptError`, :class:`ProjectExistsError`, :class:`WeightsError`,
     :class:`StorageError`.
     """
     with open_video(video, reader=config.media.reader) as reader:
@@ -44,10 +44,16 @@ def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, 
     models = model_records(config)
     if ProjectStore.exists(out) and not force:
         store = ProjectStore.open(out, write=False)
-        _check_same(store, info.fingerprint, prompts, config)
-        if not store.prompts():  # the command that made it died before it could write them down
-            store.append_prompts(prompts)
-        return job_of(store)
+        try:
+            _check_same(store, info.fingerprint, prompts, config)
+        except ProjectExistsError:
+            if store.committed:
+                raise
+            force = True  # a first try, with wrong weights say, that left no mask to lose
+        else:
+            if not store.prompts():  # the command that made it died before it could write them down
+                store.append_prompts(prompts)
+            return job_of(store)
     manifest = Manifest(info, config.tracking.chunk_size, objects_of(prompts), models, to_dict(config))
     if force:
         ProjectStore.discard(out)
