@@ -78,6 +78,7 @@ class RuntimeConfig:
 
 @dataclass
 class ClusterConfig:
+    preset: str = MISSING
     propagators: int = MISSING
     gpus_per_propagator: float = MISSING
     refiners: int = MISSING
@@ -130,7 +131,7 @@ _POSITIVE = (
 
 
 def load_config(overrides: Sequence[str] = (), *, files: Iterable[str] = ()) -> Config:
-    """The defaults, the models preset, then ``files`` (YAML paths), then ``overrides`` (``key.sub=value``), in that order.
+    """The defaults, the presets, then ``files`` (YAML paths), then ``overrides`` (``key.sub=value``), in that order.
 
     Raises :class:`ConfigError` naming the key, with the nearest existing one where it is unknown.
     """
@@ -138,8 +139,7 @@ def load_config(overrides: Sequence[str] = (), *, files: Iterable[str] = ()) -> 
     layers.append(_from_dotlist(overrides))
     default = _preset("default.yaml")
     chosen = OmegaConf.merge(default, *layers)
-    preset = str(OmegaConf.select(chosen, "models.preset"))
-    layers.insert(0, _preset(f"models/{preset}.yaml"))
+    layers[:0] = [_preset(f"{kind}/{OmegaConf.select(chosen, f'{kind}.preset')}.yaml") for kind in ("models", "cluster")]
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), default, *layers)
         config = cast(Config, OmegaConf.to_object(merged))

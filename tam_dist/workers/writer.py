@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from typing import cast
 
 from storage.project_store import ProjectStore, RunState
 from tam_dist.coordination.calls import Call, CloseProject, OpenProject, Payload, ProjectReceipt, Receipt, Write
+from tam_dist.errors import ProjectLockedError
 from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
 #: How a project remembers that it was stopped half-way: as a run that nobody writes any more, to be resumed.
 _STOPPED = "stopped"
+#: Seconds between two looks at a lock that is waited for.
+_LOOK_EVERY = 0.25
 
 
 class WriterWorker:
     """A project stays open, and locked, from ``OpenProject`` to ``CloseProject``. A fresh worker opens it at whatever call
     comes first.
+
+    ``owner``: whose abandoned locks it may take over at once (see :func:`storage.lock.acquire`); ``patience``: seconds for
+    which it waits, at the start of a run, for a lock that another process holds, whose end may be near.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, owner: str | None = None, patience: float = 0.0) -> None:
+        self._owner = owner
+        self._patience = patience
         self._stores: dict[str, ProjectStore] = {}
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call:
             case OpenProject():
-                store = self._store(call.video)
+                store = self._store(call.video, patience=self._patience)
                 store.set_state("running")
                 newest = store.checkpoint(store.next_chunk)
                 behind, state = (0, None) if newest is None else (newest[0] + 1, newest[1])
@@ -54,7 +63,13 @@ class WriterWorker:
         elif step.checkpoint is not None:
             store.attach_checkpoint(chunk, step.checkpoint)
 
-    def _store(self, project: str) -> ProjectStore:
-        if project not in self._stores:
-            self._stores[project] = ProjectStore.open(project, write=True)
+    def _store(self, project: str, *, patience: float = 0.0) -> ProjectStore:
+        deadline = time.monotonic() + patience
+        while project not in self._stores:
+            try:
+                self._stores[project] = ProjectStore.open(project, write=True, owner=self._owner)
+            except ProjectLockedError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_LOOK_EVERY)
         return self._stores[project]

@@ -1,0 +1,243 @@
+"""Running jobs on Ray from an ordinary process: connect, hand the jobs to the coordinator, listen until they have ended."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, RayActorError, RayError
+
+from actors.coordinator import NAMESPACE, coordinator
+from actors.executor import ACTORS, ActorClasses, cluster_nodes, translate
+from actors.placement import cpus_needed, plan
+from tam_dist.config import Config
+from tam_dist.coordination.calls import WorkerId
+from tam_dist.coordination.events import CallFinished, CallSubmitted, Event, Listener, VideoEnded
+from tam_dist.coordination.mailboxes import GivenUpError
+from tam_dist.coordination.service import LEASE_SECONDS
+from tam_dist.coordination.video import VideoJob
+from tam_dist.errors import ConfigError, ResourceError, TamDistError
+from tam_dist.running import STOP_POLL_SECONDS, Cancelled, Outcome, OutcomeCollector
+
+log = logging.getLogger(__name__)
+
+#: Coordinators in a row that may die without a video getting on before the run is given up.
+MAX_COORDINATOR_DEATHS = 5
+#: News are fetched at most so often, so that a large cluster's come in batches.
+_POLL_SECONDS = 0.05
+_MIN_STORE_BYTES = 256 << 20
+
+
+def run_on_ray(
+    jobs: Sequence[VideoJob],
+    config: Config,
+    *,
+    address: str | None = None,
+    namespace: str = NAMESPACE,
+    listener: Listener | None = None,
+    stop: threading.Event | None = None,
+    cancelled: Cancelled | None = None,
+    detach: bool = False,
+    lease: float = LEASE_SECONDS,
+    actors: ActorClasses = ACTORS,
+) -> list[Outcome]:
+    """Track ``jobs`` on the cluster at ``address`` (None: ``$RAY_ADDRESS``, else a local Ray, started in this process).
+
+    ``listener`` hears of this run's videos, in the calling thread. ``stop``, once set, ends the run after the chunks under
+    way. With ``detach`` the run goes on if this process ends; otherwise it stops, saved, ``lease`` seconds later. Where the
+    coordinator dies another is made, and continues from the checkpoints.
+
+    Raises :class:`ResourceError` where the cluster cannot hold the workers, :class:`ConfigError` where a coordinator is busy
+    with other settings, :class:`TamDistError` where the cluster is lost.
+    """
+    connect(config, jobs, address)
+    config = fit(config)
+    plan(config.cluster, cluster_nodes())  # before anything is created
+    run = _Run(jobs, config, namespace, listener, detach, lease, actors)
+    try:
+        return run.until_ended(stop, cancelled)
+    except RayError as error:
+        raise TamDistError(
+            f"The Ray cluster was lost, {str(error).splitlines()[0]}; the projects are intact, resume when it is back."
+        ) from error
+
+
+def connect(config: Config, jobs: Sequence[VideoJob] = (), address: str | None = None) -> None:
+    """Connect to Ray, unless this process is connected already."""
+    if ray.is_initialized():
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    # Under `uv run` Ray would start each worker through uv, which was seen to hang.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    if address == "local":
+        # Freed objects linger for a second by default: 72 chunks of 20 MB were seen where 8 were in use.
+        os.environ.setdefault("RAY_free_objects_period_milliseconds", "100")
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, math.ceil(cpus_needed(config.cluster))),
+            object_store_memory=store_bytes(config, jobs),
+            include_dashboard=False,
+            log_to_driver=False,
+        )
+        return
+    try:
+        ray.init(address=address, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        raise ResourceError(
+            f"No Ray cluster was reached at {address} ({str(error).splitlines()[0]}): check --address or RAY_ADDRESS."
+        ) from error
+
+
+def fit(config: Config) -> Config:
+    """With ``cluster.preset=auto``, a cluster without GPUs runs everything on CPUs."""
+    if config.cluster.preset != "auto" or any(node.gpus for node in cluster_nodes()):
+        return config
+    return replace(config, cluster=replace(config.cluster, gpus_per_propagator=0.0, gpus_per_refiner=0.0))
+
+
+def store_bytes(config: Config, jobs: Sequence[VideoJob]) -> int:
+    """The size of a local Ray's object store: twice what the credits let the videos under way hold, with as many chunks again
+    that were freed within the last moment.
+    """
+    if config.cluster.object_store_gb:
+        return int(config.cluster.object_store_gb * 1e9)
+    specs = [job.spec for job in jobs]
+    chunk = max((3 * s.width * s.height * s.chunk_size for s in specs), default=0)
+    videos = min(len(specs), config.cluster.propagators * config.cluster.sessions_per_propagator)
+    held = videos * (config.credits.decoded_chunks + 1 + config.credits.writes)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(_MIN_STORE_BYTES, min(2 * held * chunk, int(0.4 * memory)))
+
+
+class _Run:
+    """One driver's jobs, until all have ended."""
+
+    def __init__(
+        self,
+        jobs: Sequence[VideoJob],
+        config: Config,
+        namespace: str,
+        listener: Listener | None,
+        detach: bool,
+        lease: float,
+        actors: ActorClasses,
+    ) -> None:
+        self._jobs = {job.project: job for job in jobs}
+        self._config = config
+        self._namespace = namespace
+        self._listener = listener
+        self._detach = detach
+        self._lease = lease
+        self._actors = actors
+        self._driver = uuid.uuid4().hex
+        self._outcomes = OutcomeCollector()
+        self._open = set(self._jobs)
+        self._running_calls: Counter[WorkerId] = Counter()
+        self._next = 0
+        self._deaths = 0
+        self._stopped = False
+
+    def until_ended(self, stop: threading.Event | None, cancelled: Cancelled | None) -> list[Outcome]:
+        handle: Any = None
+        while self._open:
+            try:
+                if handle is None:
+                    handle = self._join()
+                if stop is not None and stop.is_set() and not self._stopped:
+                    self._stopped = True
+                    self._call(handle.stop, sorted(self._open))
+                for video in set(cancelled() if cancelled is not None else ()) & self._open:
+                    self._call(handle.cancel, video)
+                self._listen(handle)
+            except GivenUpError:
+                handle = None
+            except RayActorError as error:
+                handle = None
+                self._on_coordinator_death(error)
+        if handle is not None:
+            handle.leave.remote(self._driver)
+        return [self._outcomes.of(job) for job in self._jobs.values()]
+
+    def _join(self) -> Any:
+        """Find or make the coordinator and give it the jobs. One that is idle with other settings is replaced."""
+        jobs = [self._jobs[project] for project in sorted(self._open)]
+        while True:
+            handle = coordinator(self._namespace, self._config, detached=self._detach, lease=self._lease, actors=self._actors)
+            try:
+                self._call(handle.submit, self._driver, jobs, self._config)
+            except ConfigError:
+                if not self._call(handle.idle):
+                    raise
+                self._call(handle.shut_down)
+                _wait_for_end(handle)
+            else:
+                self._next = 0
+                return handle
+
+    def _listen(self, handle: Any) -> None:
+        batch = self._call(handle.events, self._driver, self._next, STOP_POLL_SECONDS)
+        self._next = batch.next
+        for event in batch.events:
+            self._hear(event)
+        if batch.events and self._open:
+            time.sleep(_POLL_SECONDS)
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case CallSubmitted():
+                self._running_calls[event.worker] += 1
+            case CallFinished():
+                self._running_calls[event.worker] -= 1
+            case VideoEnded():
+                self._open.discard(event.video)
+                self._outcomes(event)
+            case _:
+                self._deaths = 0
+        if self._listener is not None:
+            self._listener(event)
+
+    def _on_coordinator_death(self, error: RayActorError) -> None:
+        self._deaths += 1
+        log.warning("the coordinator died, another one goes on from the checkpoints: %s", str(error).splitlines()[0])
+        if self._deaths >= MAX_COORDINATOR_DEATHS:
+            raise ResourceError(
+                f"The coordinator died {self._deaths} times in a row: look at the machine's memory and Ray's logs, then resume."
+            ) from error
+        for worker, calls in self._running_calls.items():  # its workers died with it, and nobody else will say so
+            for _ in range(calls):
+                self._tell(CallFinished(worker, "lost", 0.0))
+        self._running_calls.clear()
+        time.sleep(_POLL_SECONDS * 2**self._deaths)
+
+    def _tell(self, event: Event) -> None:
+        if self._listener is not None:
+            self._listener(event)
+
+    @staticmethod
+    def _call(method: Any, *arguments: Any) -> Any:
+        """Call the coordinator; what it raises is raised here as itself."""
+        try:
+            return ray.get(method.remote(*arguments))
+        except ray.exceptions.RayTaskError as error:
+            raise translate(error) from None
+
+
+def _wait_for_end(handle: Any) -> None:
+    """Until the actor is dead and its name free."""
+    while True:
+        try:
+            ray.get(handle.pid.remote())
+        except ActorDiedError:
+            return
+        except RayActorError:
+            pass
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,170 @@
+"""What runs where: whether the cluster can hold the workers at all, and the node each of them goes to.
+
+Ray itself would wait for ever for a GPU that no node has, and would pack CPU actors wherever there is room. So the plan is
+made here, as plain code over a list of nodes, before any actor is created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tam_dist.config import ClusterConfig
+from tam_dist.coordination.calls import Role, WorkerId
+from tam_dist.errors import ResourceError
+
+#: CPUs that an actor reserves. Small, so that one video's actors fit a machine with two; decoding is what really uses one.
+CPUS = {Role.DECODER: 0.5, Role.PROPAGATOR: 0.25, Role.REFINER: 0.25, Role.WRITER: 0.25}
+#: Bookkeeping in fractions of a device must not fail on the last bit: 3 x 0.3333 fit one GPU.
+_EPSILON = 1e-3
+
+
+@dataclass(frozen=True)
+class Node:
+    """A live machine of the cluster and what it has in all, used or not."""
+
+    id: str
+    cpus: float
+    gpus: int
+
+
+Plan = Mapping[WorkerId, str]
+"""The node of every worker."""
+
+
+def gpu_share(cluster: ClusterConfig, role: Role) -> float:
+    """GPUs that an actor of ``role`` holds; decoders and writers hold none."""
+    match role:
+        case Role.PROPAGATOR:
+            return cluster.gpus_per_propagator
+        case Role.REFINER:
+            return cluster.gpus_per_refiner
+        case _:
+            return 0.0
+
+
+def worker_ids(cluster: ClusterConfig) -> dict[Role, list[WorkerId]]:
+    """All workers that the settings name."""
+    counts = {
+        Role.PROPAGATOR: cluster.propagators,
+        Role.REFINER: cluster.refiners,
+        Role.DECODER: cluster.decoders,
+        Role.WRITER: cluster.writers,
+    }
+    return {role: [WorkerId(role, n) for n in range(count)] for role, count in counts.items()}
+
+
+def cpus_needed(cluster: ClusterConfig) -> float:
+    """CPUs that all actors together reserve.
+
+    >>> from tam_dist.config import load_config
+    >>> cpus_needed(load_config().cluster)
+    2.0
+    """
+    return sum(CPUS[role] * len(ids) for role, ids in worker_ids(cluster).items())
+
+
+def plan(cluster: ClusterConfig, nodes: Sequence[Node]) -> Plan:
+    """The node of each worker.
+
+    Propagators are spread over the nodes with the most free GPUs. Refiners go to the propagators' nodes, or with
+    ``cluster.sam_beside_xmem`` off to the nodes with the fewest propagators. The decoders and writers that a propagator's
+    videos use (those with its number) go beside it.
+
+    Raises :class:`ResourceError`, in one sentence, where something is missing.
+    """
+    _check_shares(cluster)
+    _check_totals(cluster, nodes)
+    free = {node.id: _Free(node) for node in nodes}
+    workers = worker_ids(cluster)
+    placed: dict[WorkerId, str] = {}
+    for worker in workers[Role.PROPAGATOR]:
+        placed[worker] = _take(free, worker, cluster, wish=_spread(placed, free))
+    homes = [placed[worker] for worker in workers[Role.PROPAGATOR]]
+    for worker in workers[Role.REFINER]:
+        wish = [homes[worker.number % len(homes)]] if cluster.sam_beside_xmem else []
+        placed[worker] = _take(free, worker, cluster, wish=wish + _apart(homes, free))
+    for role in (Role.DECODER, Role.WRITER):
+        for worker in workers[role]:
+            placed[worker] = _take(free, worker, cluster, wish=[homes[worker.number % len(homes)]])
+    return placed
+
+
+class _Free:
+    """What a node has left while the plan is made. GPUs are kept one by one: a half on each of two is not a whole one."""
+
+    def __init__(self, node: Node) -> None:
+        self.cpus = node.cpus
+        self.devices = [1.0] * node.gpus
+
+    @property
+    def gpus(self) -> float:
+        return sum(self.devices)
+
+    def take(self, cpus: float, gpus: float) -> bool:
+        """Reserve, if there is room."""
+        whole = [n for n, left in enumerate(self.devices) if left > 1 - _EPSILON]
+        shared = [n for n, left in enumerate(self.devices) if left + _EPSILON >= gpus]
+        chosen = whole[: int(gpus)] if gpus >= 1 else sorted(shared, key=lambda n: self.devices[n])[: int(gpus > 0)]
+        if self.cpus + _EPSILON < cpus or len(chosen) < gpus:
+            return False
+        self.cpus -= cpus
+        for n in chosen:
+            self.devices[n] -= min(gpus, 1.0)
+        return True
+
+
+def _spread(placed: Plan, free: Mapping[str, _Free]) -> list[str]:
+    """Nodes with the most free GPUs first, then those with the fewest workers."""
+    used = list(placed.values())
+    return sorted(free, key=lambda node: (-free[node].gpus, used.count(node)))
+
+
+def _apart(homes: Sequence[str], free: Mapping[str, _Free]) -> list[str]:
+    """Nodes with the fewest propagators first."""
+    return sorted(free, key=lambda node: (homes.count(node), -free[node].gpus))
+
+
+def _take(free: Mapping[str, _Free], worker: WorkerId, cluster: ClusterConfig, *, wish: Sequence[str]) -> str:
+    """The first node with room, those wished for first."""
+    gpus = gpu_share(cluster, worker.role)
+    for node in [*wish, *(n for n in free if n not in wish)]:
+        if free[node].take(CPUS[worker.role], gpus):
+            return node
+    need = f"{gpus:g} GPU and " if gpus else ""
+    raise ResourceError(
+        f"No node has {need}{CPUS[worker.role]:g} CPU left for {worker}: lower cluster.{worker.role}s or its share of a GPU, "
+        "or add nodes."
+    )
+
+
+def _check_shares(cluster: ClusterConfig) -> None:
+    for role in (Role.PROPAGATOR, Role.REFINER):
+        share = gpu_share(cluster, role)
+        if share < 0 or (share > 1 and share != int(share)):
+            raise ResourceError(f"cluster.gpus_per_{role} is {share:g}: a share of a GPU up to 1, or a whole number of GPUs.")
+
+
+def _check_totals(cluster: ClusterConfig, nodes: Sequence[Node]) -> None:
+    gpus = sum(node.gpus for node in nodes)
+    cpus = sum(node.cpus for node in nodes)
+    needed = {role: len(ids) * gpu_share(cluster, role) for role, ids in worker_ids(cluster).items()}
+    if sum(needed.values()) > gpus + _EPSILON:
+        parts = [
+            f"{len(worker_ids(cluster)[role])} {role}s with {gpu_share(cluster, role):g} GPU each"
+            for role, amount in needed.items()
+            if amount
+        ]
+        raise ResourceError(
+            f"The cluster has {_count(gpus, 'GPU')}, but {' and '.join(parts)} need {sum(needed.values()):g}: "
+            "lower cluster.propagators or cluster.refiners, give each a smaller share, or use cluster.preset=cpu."
+        )
+    if cpus_needed(cluster) > cpus + _EPSILON:
+        raise ResourceError(
+            f"The cluster has {_count(cpus, 'CPU')}, but the actors asked for need {cpus_needed(cluster):g}: lower "
+            "cluster.propagators, cluster.refiners, cluster.decoders or cluster.writers."
+        )
+
+
+def _count(amount: float, unit: str) -> str:
+    return f"{amount:g} {unit}{'' if amount == 1 else 's'}"
