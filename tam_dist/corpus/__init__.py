@@ -1,0 +1,1 @@
+"""Many videos in one run: what is asked of each, their projects' names, preparing, running, planning."""

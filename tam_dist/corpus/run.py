@@ -1,0 +1,194 @@
+"""Running a corpus: every video prepared, all of them through one scheduler, the broken ones set aside with a reason."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+
+from storage import lock
+from storage.location import Location
+from storage.project_store import ProjectStore
+from tam_dist.api import ExecutorName, run_jobs
+from tam_dist.config import Config
+from tam_dist.coordination.video import VideoJob, VideoState
+from tam_dist.corpus.lines import CorpusLine, Line
+from tam_dist.corpus.names import name_projects
+from tam_dist.errors import ExitCode, ProjectError, ProjectExistsError
+from tam_dist.monitoring.monitor import RunMonitor, Show
+from tam_dist.monitoring.report import PREPARING, Conditions, VideoReport
+from tam_dist.preparation import is_done, model_records, prepare
+from tam_dist.running import as_sentence
+
+FAILED = "failed.jsonl"
+#: Videos looked at at the same time; it is the disk's or the network's time that is saved.
+_PREPARERS = 4
+
+
+@dataclass(frozen=True)
+class FailedVideo:
+    """A line of ``failed.jsonl``. ``name`` is the project's, None where the line was too broken to have one."""
+
+    line: int
+    video: str
+    name: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class CorpusResult:
+    """Numbers of videos: ``done`` by this run, ``already`` by an earlier one, ``stopped`` and to be continued, ``cancelled``.
+    ``frames`` is what this run tracked in ``seconds``.
+    """
+
+    done: int
+    already: int
+    stopped: int
+    cancelled: int
+    failed: tuple[FailedVideo, ...]
+    frames: int
+    seconds: float
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.stopped or self.cancelled:
+            return ExitCode.INTERRUPTED
+        return ExitCode.SOME_FAILED if self.failed else ExitCode.DONE
+
+
+def run_corpus(
+    lines: Sequence[Line],
+    out: str,
+    config: Config,
+    executor: ExecutorName,
+    *,
+    show: Show | None = None,
+    stop: threading.Event | None = None,
+) -> CorpusResult:
+    """Track the videos of ``lines``, each into a project of its own below ``out`` (a folder or fsspec URL).
+
+    Run again, it continues where it stopped: projects that are done are not touched, failed and cancelled ones are tried
+    again. ``config`` should be settled (:func:`tam_dist.preparation.settle`). ``stop``, once set, ends the run after the chunks
+    under way. What is wrong with one video ends that video alone and is written to ``failed.jsonl``. Raises
+    :class:`WeightsError`, :class:`StorageError`, and :class:`ProjectLockedError` where another run writes there.
+    """
+    model_records(config)  # what would fail every video should fail before any
+    folder = Location.parse(out)
+    if ProjectStore.exists(folder):
+        raise ProjectExistsError(f"{out} is the project of a single video: choose another --out for the corpus.")
+    held = lock.acquire(folder)
+    try:
+        return _Run(folder, config, executor, stop or threading.Event()).run(lines, show)
+    finally:
+        held.release()
+
+
+def project_owner(folder: Location, name: str) -> str | None:
+    """Of which video there is a project of this name in ``folder``, None if of none."""
+    try:
+        return ProjectStore.open(folder / name, write=False).manifest.source.uri
+    except ProjectError:
+        return None
+
+
+class _Run:
+    """One run's work in progress; ``outcome`` of each line ends up in the monitor's report."""
+
+    def __init__(self, folder: Location, config: Config, executor: ExecutorName, stop: threading.Event) -> None:
+        self._folder = folder
+        self._config = config
+        self._executor = executor
+        self._stop = stop
+        self._already = 0
+        self._failed: list[FailedVideo] = []
+
+    def run(self, lines: Sequence[Line], show: Show | None) -> CorpusResult:
+        began = time.monotonic()
+        named, broken = name_projects(lines, lambda name: project_owner(self._folder, name))
+        with RunMonitor(self._folder, _conditions(self._config, self._executor), show) as monitor:
+            for line in broken:
+                self._fail(line, f"line {line.number}", line.reason, monitor)
+            monitor.note(*(VideoReport(name, line.video, PREPARING) for name, line in named.items()))
+            jobs = self._prepare(named, monitor)
+            if jobs and not self._stop.is_set():
+                self._track(named, jobs, monitor)
+            self._write_failed()
+            report = monitor.report
+        counts = report.counts
+        ended = {state: counts.pop(state, 0) for state in (VideoState.DONE, VideoState.FAILED, VideoState.CANCELLED)}
+        return CorpusResult(
+            done=ended[VideoState.DONE] - self._already,
+            already=self._already,
+            stopped=sum(counts.values()),  # whatever has not come to an end is to be continued
+            cancelled=ended[VideoState.CANCELLED],
+            failed=tuple(self._failed),
+            frames=report.new_frames,
+            seconds=time.monotonic() - began,
+        )
+
+    def _prepare(self, named: Mapping[str, CorpusLine], monitor: RunMonitor) -> dict[str, VideoJob]:
+        """The jobs by name; those that are done or broken are noted instead."""
+        jobs: dict[str, VideoJob] = {}
+        with ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare") as pool:
+            names = {pool.submit(self._prepare_one, name, line): name for name, line in named.items()}
+            for future in as_completed(names):
+                name, line = names[future], named[names[future]]
+                if self._stop.is_set():
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    break
+                try:
+                    job = future.result()
+                except Exception as error:  # whatever is wrong with a video ends that one, not the others
+                    self._fail(line, name, str(as_sentence(error, line.video)), monitor)
+                else:
+                    if job is None:
+                        self._already += 1
+                        monitor.note(VideoReport(name, line.video, VideoState.DONE))
+                    else:
+                        jobs[name] = job
+                        monitor.add(name, job)
+        return {name: jobs[name] for name in named if name in jobs}
+
+    def _prepare_one(self, name: str, line: CorpusLine) -> VideoJob | None:
+        """The job, None where the project is done."""
+        where = str(self._folder / name)
+        if is_done(line.video, line.prompts, where, self._config):
+            return None
+        return prepare(line.video, line.prompts, where, self._config)
+
+    def _track(self, named: Mapping[str, CorpusLine], jobs: Mapping[str, VideoJob], monitor: RunMonitor) -> None:
+        outcomes = run_jobs(
+            list(jobs.values()),
+            self._config,
+            self._executor,
+            listener=monitor,
+            stop=self._stop,
+            cancelled=monitor.cancelled,
+        )
+        for name, outcome in zip(jobs, outcomes, strict=True):
+            if outcome.state is VideoState.FAILED:
+                self._failed.append(_failed(named[name], name, str(outcome.error)))
+
+    def _fail(self, line: Line, name: str, reason: str, monitor: RunMonitor) -> None:
+        self._failed.append(_failed(line, name, reason))
+        monitor.note(VideoReport(name, line.video, VideoState.FAILED, reason=reason))
+
+    def _write_failed(self) -> None:
+        """Of this run alone; gone where nothing failed."""
+        self._failed.sort(key=lambda failed: failed.line)
+        where = self._folder / FAILED
+        if self._failed:
+            where.write("".join(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in self._failed).encode())
+        else:
+            where.remove()
+
+
+def _failed(line: Line, name: str, reason: str) -> FailedVideo:
+    return FailedVideo(line.number, line.video, name if isinstance(line, CorpusLine) else None, reason)
+
+
+def _conditions(config: Config, executor: ExecutorName) -> Conditions:
+    return Conditions(executor, config.models.xmem, config.models.sam, config.runtime.device, config.propagation.short_side)

@@ -1,0 +1,106 @@
+"""What the driver of a run does beside running it: keep its report, write it where ``status`` finds it, take requests."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from storage.location import Location
+from tam_dist.coordination.events import Event
+from tam_dist.coordination.video import VideoJob
+from tam_dist.errors import StorageError
+from tam_dist.monitoring.report import REPORT, Conditions, RunRecorder, RunReport, VideoReport
+from tam_dist.monitoring.requests import discard_requests, take_requests
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the folder, on a disk and in an object store, where each costs a request.
+LOCAL_SECONDS, REMOTE_SECONDS = 1.0, 5.0
+#: Seconds between two updates of a display.
+SHOW_SECONDS = 0.5
+#: Writing reports may take this share of the driver's time; with 10,000 videos one has 2 MB.
+_WRITING_SHARE = 0.05
+
+Show = Callable[[RunReport], None]
+
+
+class RunMonitor:
+    """Is told of the run's events, and asked for cancellations, by the thread that drives it; ``show`` displays its report.
+
+    A report that can't be written stops no video: the masks have their own ways to fail, and the next report may succeed.
+    """
+
+    def __init__(self, folder: Location, conditions: Conditions, show: Show | None = None) -> None:
+        self._folder = folder
+        self._recorder = RunRecorder(conditions)
+        self._show = show
+        self._names: dict[str, str] = {}
+        self._interval = LOCAL_SECONDS if folder.is_local else REMOTE_SECONDS
+        self._write_due = self._look_due = self._show_due = 0.0
+
+    def __enter__(self) -> Self:
+        discard_requests(self._folder)
+        self._write()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            discard_requests(self._folder)
+        except StorageError as problem:
+            _log.warning("%s", problem)
+        self._write(ended=True)
+        if self._show is not None:
+            self._show(self.report)
+
+    def note(self, *videos: VideoReport) -> None:
+        """Videos that are not being run: not looked at yet, done before, broken."""
+        for video in videos:
+            self._recorder.note(video)
+        self.tick()
+
+    def add(self, name: str, job: VideoJob) -> None:
+        """A video that will be run."""
+        self._names[name] = job.project
+        self._recorder.add(name, job)
+        self.tick()
+
+    def __call__(self, event: Event) -> None:
+        self._recorder(event)
+        self.tick()
+
+    def cancelled(self) -> list[str]:
+        """Projects to be cancelled now; see :data:`tam_dist.running.Cancelled`."""
+        self.tick()
+        if time.monotonic() < self._look_due:
+            return []
+        self._look_due = time.monotonic() + self._interval
+        try:
+            return [self._names[name] for name in take_requests(self._folder, self._names.keys())]
+        except StorageError as error:
+            _log.warning("%s", error)
+            return []
+
+    def tick(self) -> None:
+        """Write and show what is due."""
+        now = time.monotonic()
+        if now >= self._write_due:
+            self._write()
+        if self._show is not None and now >= self._show_due:
+            self._show_due = now + SHOW_SECONDS
+            self._show(self.report)
+
+    @property
+    def report(self) -> RunReport:
+        return self._recorder.report()
+
+    def _write(self, *, ended: bool = False) -> None:
+        began = time.monotonic()
+        try:
+            (self._folder / REPORT).write(self._recorder.report(ended=ended).to_json().encode())
+        except StorageError as error:
+            _log.warning("%s", error)
+        now = time.monotonic()
+        self._write_due = now + max(self._interval, (now - began) / _WRITING_SHARE)
