@@ -71,6 +71,22 @@ def test_every_trained_part_gets_a_gradient() -> None:
     assert all(p.grad is not None for p in network.parameters())
 
 
+def test_the_latest_mask_is_in_the_hidden_state_unless_a_clip_is_forgetful() -> None:
+    torch.manual_seed(0)
+    network = XMem(SMALL).eval()
+    frames, first = torch.randn(2, 2, 3, 64, 64), torch.zeros(2, 1, 64, 64)
+    first[:, :, :32] = 1
+    with torch.no_grad():
+        _, hidden = network.encode_value(
+            frames[:, 0], network.encode_key(frames[:, 0]), torch.zeros(2, 1, SMALL.hidden_dim, 4, 4), first
+        )
+        assert torch.equal(hidden[:, 0, -1, :, 0], torch.tensor([[1.0, 1.0, -1.0, -1.0]] * 2))
+        kept = predict_clip(network, frames, first, [True, False])
+        mixed = predict_clip(network, frames, first, [True, False], forgetful=torch.tensor([True, False]))
+    assert not torch.allclose(kept.logits[0], mixed.logits[0])
+    assert torch.allclose(kept.logits[1], mixed.logits[1], atol=1e-4)
+
+
 def perfect(labels: torch.Tensor, objects: int) -> torch.Tensor:
     truth = torch.stack([labels == k for k in range(1, objects + 1)], 2).float()
     return aggregate(truth.clamp(1e-4, 1 - 1e-4))[1]
