@@ -154,22 +154,24 @@ class RunRecorder:
 
     def __call__(self, event: Event) -> None:
         self.stages(event)
+        account = self._jobs.get(getattr(event, "video", ""))
+        if account is not None:
+            self._on_video(event, account)
+
+    def _on_video(self, event: Event, account: _VideoAccount) -> None:
         match event:
             case VideoStarted():
-                account = self._jobs[event.video]
                 account.began = account.began or self._clock()
-                self._change(account, state=VideoState.TRACKING.value, frames_done=event.frames_done)
+                _change(account, state=VideoState.TRACKING.value, frames_done=event.frames_done)
             case ChunkDecoded():
                 self._megapixels[Role.DECODER] += event.bytes / 3e6
             case ChunkTracked():
-                megapixels = event.frames * self._jobs[event.video].working_megapixels
-                self._megapixels[Role.PROPAGATOR] += megapixels
-                self._megapixels[Role.REFINER] += megapixels
+                self._megapixels[Role.PROPAGATOR] += event.frames * account.working_megapixels
+                self._megapixels[Role.REFINER] += event.frames * account.working_megapixels
             case ChunkCommitted():
-                self._committed(event, self._jobs[event.video])
+                self._on_commit(event, account)
             case VideoEnded():
-                reason = "" if event.error is None else str(event.error)
-                self._change(self._jobs[event.video], state=event.state, reason=reason)
+                _change(account, state=event.state, reason="" if event.error is None else str(event.error))
 
     def report(self, *, ended: bool = False) -> RunReport:
         """As of now."""
@@ -193,15 +195,15 @@ class RunRecorder:
             },
         )
 
-    def _committed(self, event: ChunkCommitted, account: _VideoAccount) -> None:
+    def _on_commit(self, event: ChunkCommitted, account: _VideoAccount) -> None:
+        now = self._clock()
         self._megapixels[Role.WRITER] += event.frames * account.source_megapixels
         if event.new:
             account.new_frames += event.frames
             self._new_frames += event.frames
-            self._recent.append((self._clock(), event.frames))
-        elapsed = self._clock() - account.began
-        rate = account.new_frames / elapsed if elapsed > 0 else 0.0
-        self._change(account, frames_done=event.frames_done, frames_per_second=rate)
+            self._recent.append((now, event.frames))
+        rate = account.new_frames / (now - account.began) if now > account.began else 0.0
+        _change(account, frames_done=event.frames_done, frames_per_second=rate)
 
     def _recent_rate(self) -> float:
         now = self._clock()
@@ -211,6 +213,6 @@ class RunRecorder:
         frames = sum(frames for _, frames in self._recent) - (self._recent[0][1] if self._recent else 0)
         return frames / (now - self._recent[0][0]) if frames else 0.0
 
-    @staticmethod
-    def _change(account: _VideoAccount, **changes: object) -> None:
-        account.report = replace(account.report, **changes)  # type: ignore[arg-type]
+
+def _change(account: _VideoAccount, **changes: str | float) -> None:
+    account.report = replace(account.report, **changes)  # type: ignore[arg-type]

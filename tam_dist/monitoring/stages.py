@@ -16,6 +16,7 @@ from tam_dist.coordination.events import (
     Event,
     VideoEnded,
     VideoReplayed,
+    VideoStarted,
 )
 
 #: Busy shares are those of the last so many seconds.
@@ -114,7 +115,7 @@ class StageAccounts:
                 self._held[event.video][event.chunk] = event.bytes
             case ChunkTracked():
                 self._held[event.video].pop(event.chunk, None)
-            case VideoReplayed() | VideoEnded():
+            case VideoStarted() | VideoReplayed() | VideoEnded():
                 self._held.pop(event.video, None)
 
     @property
@@ -139,8 +140,8 @@ class StageAccounts:
 
     def _finished(self, worker: WorkerId, seconds: float) -> None:
         now = self._clock()
-        account = self._workers[worker]
-        account.depth -= 1
+        account = self._workers.setdefault(worker, _WorkerAccount(since=now))
+        account.depth = max(account.depth - 1, 0)  # it may have been submitted before anybody listened
         account.since = now
         account.seconds += seconds
         account.calls += 1
