@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +17,7 @@ from tam_dist.coordination.events import (
     VideoEnded,
     VideoReplayed,
     VideoStarted,
+    WorkerDied,
 )
 
 #: Busy shares are those of the last so many seconds.
@@ -89,6 +90,7 @@ class _WorkerAccount:
     since: float = 0.0  # of the present state: when it became busy or idle
     seconds: float = 0.0
     calls: int = 0
+    dead: bool = False
     recent: deque[tuple[float, float]] = field(default_factory=deque)  # (end, seconds)
 
 
@@ -104,6 +106,8 @@ class StageAccounts:
         self._workers: dict[WorkerId, _WorkerAccount] = {}
         self._held: dict[str, dict[int, int]] = defaultdict(dict)
         self.stalls = 0
+        #: Workers that died, by role.
+        self.restarts: Counter[Role] = Counter()
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -111,6 +115,8 @@ class StageAccounts:
                 self._submitted(event.worker)
             case CallFinished():
                 self._finished(event.worker, event.seconds)
+            case WorkerDied():
+                self._died(event.worker)
             case ChunkDecoded():
                 self._held[event.video][event.chunk] = event.bytes
             case ChunkTracked():
@@ -143,11 +149,18 @@ class StageAccounts:
         account = self._workers.setdefault(worker, _WorkerAccount(since=now))
         account.depth = max(account.depth - 1, 0)  # it may have been submitted before anybody listened
         account.since = now
+        account.dead = account.dead and not seconds
         account.seconds += seconds
         account.calls += 1
         account.recent.append((now, seconds))
         while account.recent[0][0] < now - WINDOW_SECONDS:
             account.recent.popleft()
+
+    def _died(self, worker: WorkerId) -> None:
+        """Told once for each call that was lost; a worker that has not answered since can't have died again."""
+        account = self._workers.setdefault(worker, _WorkerAccount(since=self._clock()))
+        self.restarts[worker.role] += not account.dead
+        account.dead = True
 
     def _load(self, role: Role, now: float) -> StageLoad:
         accounts = [account for worker, account in self._workers.items() if worker.role is role]

@@ -1,0 +1,118 @@
+"""Metrics of a run for Prometheus, through Ray, which exports them from every node under these names prefixed with ``ray_``.
+
+============================== ========= ===== ====================================================================
+name                           kind      tags  meaning
+============================== ========= ===== ====================================================================
+tam_dist_frames_total          counter         frames whose masks were committed for the first time
+tam_dist_stalls_total          counter         times that a propagator stood idle between two calls
+tam_dist_refinements_total     counter         questions to the segmentation model
+tam_dist_restarts_total        counter   role  workers that died and were replaced
+tam_dist_replays_total         counter   role  sessions that went back to a checkpoint, by the worker that was to blame
+tam_dist_failed_videos_total   counter         videos set aside with a reason
+tam_dist_queue_depth           gauge     role  calls that wait behind the ones under way
+tam_dist_bytes_in_flight       gauge           decoded frames that are not tracked yet, bytes
+tam_dist_busy_share            gauge     role  busy share of the workers' time in the last half minute, 0 to 1
+tam_dist_step_seconds          histogram       one step of a tracking session
+tam_dist_decode_seconds        histogram       decoding one chunk
+tam_dist_segment_seconds       histogram       one answer of the segmentation model
+tam_dist_write_seconds         histogram       storing one chunk
+============================== ========= ===== ====================================================================
+
+No metric is tagged with a video: every tag's value makes a series of its own, which Prometheus keeps for weeks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from tam_dist.coordination.events import (
+    CallFinished,
+    ChunkCommitted,
+    Event,
+    SegmentationAsked,
+    VideoEnded,
+    VideoReplayed,
+)
+from tam_dist.coordination.video import VideoState
+from tam_dist.monitoring.stages import StageAccounts
+
+#: Upper bounds of the histograms' buckets: from a small clip's step on a GPU to a long one's on a CPU.
+BUCKETS_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+#: Seconds between two updates of the gauges; Ray collects every ten.
+GAUGE_SECONDS = 2.0
+
+
+_ROLE = ("role",)
+_COUNTERS = {
+    "tam_dist_frames_total": (),
+    "tam_dist_stalls_total": (),
+    "tam_dist_refinements_total": (),
+    "tam_dist_restarts_total": _ROLE,
+    "tam_dist_replays_total": _ROLE,
+    "tam_dist_failed_videos_total": (),
+}
+_GAUGES = {"tam_dist_queue_depth": _ROLE, "tam_dist_bytes_in_flight": (), "tam_dist_busy_share": _ROLE}
+_HISTOGRAMS = {
+    "Step": "tam_dist_step_seconds",
+    "Resume": "tam_dist_step_seconds",
+    "Decode": "tam_dist_decode_seconds",
+    "Segment": "tam_dist_segment_seconds",
+    "Write": "tam_dist_write_seconds",
+}
+
+
+class RayMetrics:
+    """A listener for the process that drives the scheduler, which must be connected to Ray. Not thread-safe.
+
+    A metric that is made twice in a process is one metric; so two of these add up.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        from ray.util import metrics
+
+        self._clock = clock
+        self._stages = StageAccounts(clock)
+        self._told: Counter[tuple[str, str | None]] = Counter()
+        self._due = clock()
+        self._counters = {name: metrics.Counter(name, tag_keys=tags) for name, tags in _COUNTERS.items()}
+        self._gauges = {name: metrics.Gauge(name, tag_keys=tags) for name, tags in _GAUGES.items()}
+        names = sorted(set(_HISTOGRAMS.values()))
+        self._histograms = {name: metrics.Histogram(name, boundaries=list(BUCKETS_SECONDS)) for name in names}
+
+    def __call__(self, event: Event) -> None:
+        self._stages(event)
+        match event:
+            case ChunkCommitted(new=True):
+                self._count("tam_dist_frames_total", event.frames)
+            case SegmentationAsked():
+                self._count("tam_dist_refinements_total")
+            case VideoReplayed():
+                self._count("tam_dist_replays_total", role=event.because)
+            case VideoEnded(state=VideoState.FAILED):
+                self._count("tam_dist_failed_videos_total")
+            case CallFinished() if event.seconds and event.call in _HISTOGRAMS:
+                self._histograms[_HISTOGRAMS[event.call]].observe(event.seconds)
+        if self._clock() >= self._due:
+            self._due = self._clock() + GAUGE_SECONDS
+            self._measure()
+
+    def _count(self, name: str, value: int = 1, role: str | None = None) -> None:
+        self._counters[name].inc(value, tags={} if role is None else {"role": str(role)})
+
+    def _measure(self) -> None:
+        self._count_up_to("tam_dist_stalls_total", self._stages.stalls)
+        for role, restarts in self._stages.restarts.items():
+            self._count_up_to("tam_dist_restarts_total", restarts, role)
+        self._gauges["tam_dist_bytes_in_flight"].set(self._stages.bytes_in_flight)
+        for stage in self._stages.loads():
+            self._gauges["tam_dist_queue_depth"].set(stage.queued, tags={"role": str(stage.role)})
+            self._gauges["tam_dist_busy_share"].set(stage.busy, tags={"role": str(stage.role)})
+
+    def _count_up_to(self, name: str, total: int, role: str | None = None) -> None:
+        """Add what a total that is kept elsewhere has grown by."""
+        grown = total - self._told[name, role]
+        if grown:
+            self._told[name, role] = total
+            self._count(name, grown, role)
