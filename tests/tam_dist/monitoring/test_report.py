@@ -1,0 +1,149 @@
+"""The report of a run: what events make of it, its file, and requests from other processes."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.location import Location
+from tam_dist.coordination.calls import Role, WorkerId
+from tam_dist.coordination.events import (
+    CallFinished,
+    CallSubmitted,
+    ChunkCommitted,
+    ChunkDecoded,
+    ChunkTracked,
+    VideoEnded,
+    VideoStarted,
+)
+from tam_dist.coordination.video import VideoJob
+from tam_dist.errors import SchemaError
+from tam_dist.monitoring import monitor
+from tam_dist.monitoring.monitor import RunMonitor
+from tam_dist.monitoring.report import PREPARING, REPORT, Conditions, RunRecorder, RunReport, VideoReport, read_report
+from tam_dist.monitoring.requests import REQUESTS, ask_to_cancel, discard_requests, take_requests
+from tam_dist.tracking.spec import SessionSpec
+from tests.tam_dist.coordination.test_scheduler import config
+from tests.tam_dist.monitoring.test_stages import Clock
+
+CONDITIONS = Conditions("inline", "embedded", "embedded", "cpu", 480)
+ROOT = "/out"
+
+
+def job(name: str, width: int = 1920, height: int = 960) -> VideoJob:
+    spec = SessionSpec(width, height, 40, 16, (), (), config("propagation.short_side=480").propagation)
+    return VideoJob(f"{ROOT}/{name}", f"{name}.mp4", "pyav", spec)
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    return Location.parse(tmp_path if request.param == "local" else f"memory://{uuid.uuid4().hex}")
+
+
+def test_a_video_from_waiting_to_done() -> None:
+    clock = Clock()
+    recorder = RunRecorder(CONDITIONS, clock)
+    recorder.note(VideoReport("a", "a.mp4", PREPARING))
+    recorder.note(VideoReport("b", "b.mp4", "failed", reason="It is empty."))
+    recorder.add("a", job("a"))
+    assert recorder.report().counts == {"waiting": 1, "failed": 1}
+    recorder(VideoStarted(f"{ROOT}/a", 1, 1, 16))
+    for chunk, frames in ((1, 16), (2, 8)):
+        clock.now += 4
+        recorder(ChunkCommitted(f"{ROOT}/a", chunk, frames, min(16 * (chunk + 1), 40), new=True))
+    recorder(VideoStarted(f"{ROOT}/a", 3, 3, 40))  # after a replay: the clock goes on
+    (video, _) = recorder.report().videos
+    assert video == VideoReport("a", "a.mp4", "tracking", 40, 40, 24 / 8)
+    recorder(VideoEnded(f"{ROOT}/a", "done", None))
+    recorder(VideoEnded("/another/run's", "failed", ValueError("x")))
+    report = recorder.report(ended=True)
+    assert report.finished
+    assert report.new_frames == 24
+    assert report.frames_per_second == 8 / 4  # the first commit starts the clock
+    assert report.ended is not None
+
+
+def test_cost_is_counted_at_the_size_that_each_stage_works_at() -> None:
+    recorder = RunRecorder(CONDITIONS)
+    recorder.add("a", job("a"))
+    for role, seconds in ((Role.DECODER, 1.0), (Role.PROPAGATOR, 8.0), (Role.WRITER, 2.0)):
+        recorder(CallSubmitted(WorkerId(role, 0), ""))
+        recorder(CallFinished(WorkerId(role, 0), "", seconds))
+    recorder(ChunkDecoded(f"{ROOT}/a", 0, 10 * 1920 * 960 * 3))
+    recorder(ChunkTracked(f"{ROOT}/a", 0, 10))
+    recorder(ChunkCommitted(f"{ROOT}/a", 0, 10, 10, new=True))
+    source, working = 10 * 1.92 * 0.96, 10 * 0.96 * 0.48
+    expected = {"decoder": 1 / source, "propagator": 8 / working, "writer": 2 / source}
+    assert recorder.report().seconds_per_megapixel == pytest.approx(expected)
+
+
+@given(st.text(max_size=8), st.floats(0, 1e6), st.sampled_from([None, *Role]))
+def test_a_report_survives_its_file(name: str, number: float, role: Role | None) -> None:
+    recorder = RunRecorder(CONDITIONS)
+    recorder.note(VideoReport(name, "a.mp4", "failed", 3, 9, number, "It broke."))
+    if role is not None:
+        recorder(CallSubmitted(WorkerId(role, 1), "Step"))
+        recorder(CallFinished(WorkerId(role, 1), "Step", number))
+    report = recorder.report()
+    assert RunReport.from_json(report.to_json(), "x") == report
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema_version": 1, "bottleneck": {"role": "cook"}}'])
+def test_a_damaged_report_is_named(text: str, folder: Location) -> None:
+    (folder / REPORT).write(text.encode())
+    with pytest.raises(SchemaError, match=REPORT):
+        read_report(folder)
+
+
+def test_a_newer_report_is_refused(folder: Location) -> None:
+    fields = json.loads(RunRecorder(CONDITIONS).report().to_json())
+    (folder / REPORT).write(json.dumps(fields | {"schema_version": 99}).encode())
+    with pytest.raises(SchemaError, match="newer"):
+        read_report(folder)
+
+
+def test_requests_are_taken_once(folder: Location) -> None:
+    ask_to_cancel(folder, ["a", "a.b c"])
+    assert take_requests(folder, ["a", "a.b c", "d"]) == {"a", "a.b c"}
+    assert take_requests(folder, ["a"]) == set()
+    ask_to_cancel(folder)
+    assert take_requests(folder, ["a", "d"]) == {"a", "d"}
+    ask_to_cancel(folder)
+    discard_requests(folder)
+    assert take_requests(folder, ["a"]) == set()
+    assert REQUESTS not in folder.children() or folder.is_local
+
+
+def test_a_monitor_writes_shows_and_asks(folder: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOCAL_SECONDS", "REMOTE_SECONDS", "SHOW_SECONDS", "_WRITING_SHARE"):
+        monkeypatch.setattr(monitor, name, 1e-9 if "SECONDS" in name else 1e9)
+    shown: list[RunReport] = []
+    ask_to_cancel(folder, ["a"])  # of an earlier run: nobody means this one
+    with RunMonitor(folder, CONDITIONS, shown.append) as watched:
+        assert read_report(folder) is not None
+        watched.add("a", job("a"))
+        assert watched.cancelled() == []
+        ask_to_cancel(folder, ["a", "nobody"])
+        assert watched.cancelled() == [f"{ROOT}/a"]
+        watched(VideoStarted(f"{ROOT}/a", 0, 0, 0))
+        read = read_report(folder)
+        assert read is not None
+        assert (read.counts, read.ended) == ({"tracking": 1}, None)
+        watched(VideoEnded(f"{ROOT}/a", "cancelled", None))
+    read = read_report(folder)
+    assert read is not None
+    assert read.ended is not None
+    assert shown[-1].counts == read.counts == {"cancelled": 1}
+
+
+def test_a_report_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with RunMonitor(Location.parse(tmp_path / "file"), CONDITIONS) as watched:
+        watched.note(VideoReport("a", "a.mp4", PREPARING))
+        watched.cancelled()
+    assert "run.json" in caplog.text
