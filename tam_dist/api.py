@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tam_dist.config import Config, load_config
 from tam_dist.coordination.events import Listener
 from tam_dist.coordination.video import VideoJob
+from tam_dist.errors import ConfigError
 from tam_dist.preparation import continue_project, prepare, settle
 from tam_dist.project import Project
 from tam_dist.prompts import in_given_order, new_prompt
@@ -85,16 +86,28 @@ def resume(
     return _finish(job, config, executor, listener, stop)
 
 
+def checked_executor(name: str) -> ExecutorName:
+    """``name``, if it is one of an executor. Raises :class:`ConfigError`."""
+    if name not in get_args(ExecutorName):
+        raise ConfigError(f"There is no executor {name!r}; choose {' or '.join(get_args(ExecutorName))}.")
+    return cast(ExecutorName, name)
+
+
 def run_jobs(
     jobs: Sequence[VideoJob],
     config: Config,
     executor: ExecutorName,
     *,
+    address: str | None = None,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
     cancelled: Cancelled | None = None,
 ) -> list[Outcome]:
-    """Run prepared jobs to their end on the named executor."""
+    """Run prepared jobs to their end on the named executor; ``address`` is that of a Ray cluster."""
+    if executor == "ray":
+        from actors.driver import run_on_ray
+
+        return run_on_ray(jobs, config, address=address, listener=listener, stop=stop, cancelled=cancelled)
     return run_inline(jobs, config, listener=listener, stop=stop, cancelled=cancelled)
 
 

@@ -1,0 +1,36 @@
+"""The application that the commands register on, and the options that several of them share."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="tam-dist",
+    help="Track anything in long videos: SAM makes masks from clicks, XMem carries them, Ray spreads the work.",
+    epilog="Any command takes --debug, which shows an error's traceback. Exit codes: 0 done, 1 failed, 2 usage, 3 some videos "
+    "failed, 5 resources missing, 130 interrupted and resumable.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Settings; tam-dist config lists them.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, everything else on standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Executor = Annotated[
+    str,
+    typer.Option("--executor", metavar="ray|inline", help="ray: worker processes; inline: this process."),
+]
+Address = Annotated[str | None, typer.Option("--address", help="Of a running Ray cluster; else RAY_ADDRESS, else a local Ray.")]
+
+#: Each registers its commands when imported; none imports anything heavy.
+_COMMANDS = ("single", "evaluate", "weights", "doctor", "settings")
+for _name in _COMMANDS:
+    import_module(f"tam_dist.cli.{_name}")

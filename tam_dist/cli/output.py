@@ -1,0 +1,38 @@
+"""Where text goes: results to standard output, everything about the run to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def say(text: str = "") -> None:
+    """A line for the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def result(text: str) -> None:
+    """A line of the command's result."""
+    print(text, flush=True)  # noqa: T201
+
+
+def result_json(data: dict[str, Any] | list[Any]) -> None:
+    """The command's result as one line of JSON."""
+    result(json.dumps(data, ensure_ascii=False))
+
+
+def is_terminal() -> bool:
+    """Whether standard error is a terminal that lines can be redrawn on."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def clock(seconds: float) -> str:
+    """
+    >>> clock(65), clock(3723.4)
+    ('1:05', '1:02:03')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,149 @@
+"""Commands on one video: demo, track, resume."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tam_dist.cli.app import Address, Executor, Json, Quiet, Settings, app
+from tam_dist.cli.output import result, result_json, say
+
+if TYPE_CHECKING:
+    from tam_dist.config import Config
+    from tam_dist.coordination.video import VideoJob
+    from tam_dist.project import Project
+
+DEMO_CLICK = "rabbit@0:640,360"
+
+
+@app.command()
+def track(
+    video: Annotated[str, typer.Argument(help="A file, a folder of images, or a URL (s3://…).")],
+    settings: Settings = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="The project: a folder or URL; default runs/<name of the video>.")
+    ] = None,
+    click: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME@FRAME:X,Y on the object, NAME@FRAME:X,Y,- beside it. Repeatable.", metavar="CLICK"),
+    ] = None,
+    box: Annotated[list[str] | None, typer.Option(help="NAME@FRAME:X0,Y0,X1,Y1. Repeatable.", metavar="BOX")] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="FRAME=FILE.png, a label map: every value but 0 is an object. Repeatable.", metavar="LABELS"),
+    ] = None,
+    absent: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME@FIRST..LAST: not in the picture in these frames. Repeatable.", metavar="ABSENCE"),
+    ] = None,
+    prompts: Annotated[list[Path] | None, typer.Option(help="A JSON file of prompts. Repeatable.", metavar="FILE")] = None,
+    executor: Executor = "ray",
+    address: Address = None,
+    force: Annotated[bool, typer.Option("--force", help="Discard the masks of an existing project and start anew.")] = False,
+    overlay: Annotated[bool, typer.Option(help="Also write overlay.mp4 and sheet.png into the project.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Track objects through a video, from clicks, boxes or masks on any frame. Run it again to continue."""
+    from tam_dist.config import load_config
+    from tam_dist.preparation import prepare, settle
+    from tam_dist.prompts import collect
+
+    config = settle(load_config(settings or []))
+    asked = collect(clicks=click or (), boxes=box or (), labels=labels or (), absences=absent or (), files=prompts or ())
+    job = prepare(video, asked, out or f"runs/{Path(video).stem}", config, force=force)
+    return _finish(job, config, executor, address, overlay=overlay, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def resume(
+    project: Annotated[str, typer.Argument(help="The project's folder or URL.")],
+    settings: Settings = None,
+    executor: Executor = "ray",
+    address: Address = None,
+    overlay: Annotated[bool, typer.Option(help="Also write overlay.mp4 and sheet.png into the project.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Continue a project where its last run ended. Settings that decide the masks are the project's own."""
+    from tam_dist.config import load_config
+    from tam_dist.preparation import continue_project
+
+    job, config = continue_project(project, load_config(settings or []))
+    return _finish(job, config, executor, address, overlay=overlay, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def demo(
+    settings: Settings = None,
+    out: Annotated[str, typer.Option("--out", "-o", help="The project's folder.")] = "demo-output",
+    executor: Executor = "inline",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Track the rabbit in a sample video with the embedded models: a project, overlay.mp4 and a contact sheet."""
+    from tam_dist.cli.sample import sample_video
+
+    video = str(sample_video())
+    say(f"Tracking one click on the rabbit ({DEMO_CLICK}) through {video}")
+    return track(
+        video,
+        settings,
+        out=out,
+        click=[DEMO_CLICK],
+        executor=executor,
+        overlay=True,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def _finish(
+    job: VideoJob, config: Config, executor: str, address: str | None, *, overlay: bool, as_json: bool, quiet: bool
+) -> int:
+    """Run the job, show it, say where the results are."""
+    from tam_dist.api import checked_executor, run_jobs
+    from tam_dist.cli.display import VideoProgress
+    from tam_dist.cli.interrupt import stop_on_interrupt
+    from tam_dist.project import Project
+
+    start = time.monotonic()
+    name = checked_executor(executor)
+    with stop_on_interrupt() as stop, VideoProgress(Path(job.uri).stem, job.spec.frame_count, quiet=quiet) as progress:
+        (outcome,) = run_jobs([job], config, name, listener=progress, stop=stop, address=address)
+    outcome.raise_failure()
+    seconds = time.monotonic() - start
+    project = Project.open(outcome.project)
+    files = _pictures(project) if overlay else {}
+    summary = {
+        "project": project.location,
+        "frames": job.spec.frame_count,
+        "objects": [o.name for o in project.objects],
+        "seconds": round(seconds, 3),
+        "fps": round(job.spec.frame_count / seconds, 2),
+    }
+    if as_json:
+        result_json({**summary, **files})
+        return 0
+    truncated = project.video.declared_frames
+    if truncated is not None:
+        say(f"note: {job.uri} is cut off: the {job.spec.frame_count} frames that are there of {truncated} were tracked")
+    result(f"{summary['frames']} frames, {len(project.objects)} objects, {seconds:.1f} s, {summary['fps']:.1f} frames/s")
+    result(f"project        {project.location}")
+    for label, path in files.items():
+        result(f"{label.replace('_', ' '):<14} {path}")
+    return 0
+
+
+def _pictures(project: Project) -> dict[str, str]:
+    """Write the overlay video and the contact sheet beside a local project's masks."""
+    folder = Path(project.location)
+    if "://" in project.location:
+        folder = Path(folder.name)
+        folder.mkdir(exist_ok=True)
+    overlay = project.write_overlay(folder / "overlay.mp4")
+    sheet = project.write_contact_sheet(folder / "sheet.png")
+    return {"overlay": str(overlay), "contact_sheet": str(sheet)}
