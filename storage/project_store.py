@@ -35,7 +35,7 @@ from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Promp
 Where = str | os.PathLike[str] | Location
 RunState = Literal["running", "done", "failed", "cancelled"]
 _STATE = "state.json"
-_REMAINS = frozenset({"commits", "checkpoints", "prompts", "prompts.jsonl", _STATE})
+_REMAINS = frozenset({COMMITS, CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, _STATE})
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class ProjectStore:
         """Keep the tracker's state after a chunk that was committed without one, as a run that is stopped does."""
         with self._writing:
             self._require_lock()
-            record = self._commits.get(chunk)
+            record = self.record(chunk)
             if record is None:
                 raise ValueError(f"chunk {chunk} is not committed")
             self._checkpoints.write(chunk, state)
@@ -391,5 +391,6 @@ class ProjectStore:
         recorded = self._committed | self._rewriting
         self._masks.remove(self._masks.stored_chunks() - recorded)
         for chunk in self._checkpoints.chunks():
-            if chunk not in recorded:
+            owner = self._commits.get(chunk) if chunk in recorded else None
+            if owner is None or owner.checkpoint is None:
                 self._checkpoints.remove(chunk)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.checkpoints import CheckpointStore, thinned
 from storage.location import Location
 
+steady = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
+
+@steady
 @given(steps=st.lists(st.integers(1, 9), min_size=1, max_size=300), keep=st.integers(1, 4))
 def test_thinning_after_every_state_keeps_few_and_restarts_near(steps: list[int], keep: int) -> None:
     made: list[int] = []

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.location import Location
 from storage.masks import MaskStore, _runs
 from storage.stores import SnapshotStore
 from tam_dist.errors import ProjectError, SchemaError
+
+steady = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 T, H, W, CS, K = 10, 6, 8, 4, 2
 
@@ -64,7 +66,7 @@ def test_a_shard_of_background_is_stored(project: Location) -> None:
     assert store.stored_chunks() == {0}
 
 
-@settings(max_examples=60, deadline=None)
+@steady
 @given(st.data())
 def test_reading_is_numpy_indexing(data: st.DataObject) -> None:
     global _STORE
@@ -83,6 +85,7 @@ def test_reading_is_numpy_indexing(data: st.DataObject) -> None:
 _STORE: MaskStore | None = None
 
 
+@steady
 @given(st.lists(st.integers(0, 30), max_size=12), st.integers(1, 7))
 def test_runs_cover_the_frames_in_order_and_stay_inside_a_shard(frames: list[int], grid: int) -> None:
     runs = _runs(frames, grid)

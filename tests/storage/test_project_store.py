@@ -119,6 +119,40 @@ def test_checkpoints_fall_back_to_the_next_older_usable_one(store: ProjectStore,
     assert store.checkpoint(5) is None
 
 
+def test_a_state_can_be_attached_to_a_committed_chunk(store: ProjectStore, project: Location, chunk_result: Make) -> None:
+    record = store.commit(chunk_result(0))
+    store.attach_checkpoint(0, b"state")
+    assert store.checkpoint(1) == (0, b"state")
+    found = store.record(0)
+    assert found is not None
+    assert (found.revision, found.digest) == (1, record.digest)
+    assert store.commit(chunk_result(0)) == found
+    with pytest.raises(ValueError, match="chunk 1 is not committed"):
+        store.attach_checkpoint(1, b"state")
+    store._checkpoints.write(1, b"killed before the record")
+    store.commit(chunk_result(1))
+    store.close()
+    with ProjectStore.open(project, write=True) as again:
+        assert (project / "checkpoints").children() == ["00000000.safetensors"]
+        assert again.checkpoint(2) == (0, b"state")
+
+
+def test_discard_removes_the_project_alone(store: ProjectStore, project: Location, manifest: Manifest, pts: np.ndarray) -> None:
+    store.append_prompt(Prompt("u1", 1.0, "ann", 3, "cat", Absent(3, 5)))
+    store.set_state("done")
+    (project / "overlay.mp4").write(b"mine")
+    with pytest.raises(ProjectLockedError):
+        ProjectStore.discard(project)
+    assert ProjectStore.exists(project)
+    store.close()
+    for _ in range(2):
+        ProjectStore.discard(project)
+    assert [name for name in project.children() if name != ".lock"] == ["overlay.mp4"]
+    with ProjectStore.create(project, manifest, pts) as again:
+        assert again.prompts() == ()
+        assert again.status().state == "new"
+
+
 def test_a_lost_or_damaged_shard_is_noticed(store: ProjectStore, project: Location, chunk_result: Make) -> None:
     store.commit(chunk_result(0))
     store.commit(chunk_result(1))

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.location import Location
 from storage.prompt_log import PromptLog, active, decode, encode
 from tam_dist.errors import PromptError, SchemaError
 from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt
+
+steady = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-5, 5000)
 clicks = st.lists(st.builds(Click, numbers, numbers, st.booleans()), min_size=1, max_size=4).map(lambda p: Clicks(tuple(p)))
@@ -42,6 +44,7 @@ def prompt(uuid: str, frame: int = 0, time: float = 0.0) -> Prompt:
     return Prompt(uuid, time, "ann", frame, "cat", Clicks((Click(1, 2),)))
 
 
+@steady
 @given(prompts)
 def test_every_prompt_survives_its_line(original: Prompt) -> None:
     line = encode(original)
@@ -78,7 +81,7 @@ def test_append_undo_and_repeat(project: Location) -> None:
             log.undo(gone, author="bob")
 
 
-@settings(max_examples=40, deadline=None)
+@steady
 @given(entries=st.lists(prompts, min_size=1, max_size=4, unique_by=lambda p: p.uuid), cut=st.integers(1, 400), late=prompts)
 def test_a_torn_last_line_is_ignored_and_repaired(
     tmp_path_factory: pytest.TempPathFactory, entries: list[Prompt], cut: int, late: Prompt

@@ -66,7 +66,7 @@ def test_a_whole_project(bucket: Location, manifest: Manifest, pts: np.ndarray, 
         reader = ProjectStore.open(pickle.loads(pickle.dumps(bucket)), write=False)
         for i in range(5):
             store.commit(chunk_result(i), f"state {i}".encode())
-            assert reader.committed == frozenset(range(i + 1))  # no listing is remembered
+            assert reader.committed == frozenset(range(i + 1))
         assert np.array_equal(reader.labels[:], np.concatenate([chunk_result(i).labels for i in range(5)]))
         assert np.array_equal(reader.quality[4:8], chunk_result(1).quality)
         assert np.array_equal(reader.origin[17], chunk_result(4).origin[1])
@@ -106,6 +106,16 @@ def test_what_a_killed_writer_left_is_removed(
     assert (bucket / "checkpoints").children() == ["00000000.safetensors"]
     assert (bucket / "masks.zarr" / "quality").children() == ["c.0.0", "zarr.json"]
     again.close()
+
+
+def test_no_listing_is_remembered(bucket: Location) -> None:
+    stranger = fsspec.filesystem("s3", skip_instance_cache=True)  # as in another process: its writes clear no cache of ours
+    key = str(bucket).removeprefix("s3://")
+    (bucket / "commits" / "a").write(b"")
+    assert (bucket / "commits").children() == ["a"]
+    stranger.pipe_file(f"{key}/commits/b", b"")
+    assert (bucket / "commits").children() == ["a", "b"]
+    assert (bucket / "commits" / "b").exists()
 
 
 def test_of_two_that_start_at_once_one_gets_the_lease(bucket: Location) -> None:
