@@ -111,11 +111,18 @@ class InferenceCore:
 
     @torch.inference_mode()
     def encode(self, frames: Tensor) -> list[EncodedFrame]:
-        """uint8 (b, h, w, 3) RGB. What depends on pixels alone is computed for all frames together."""
+        """uint8 (b, h, w, 3) RGB. What depends on pixels alone is computed for all frames together.
+
+        Except on a CPU, where a batch of four takes a third longer than four frames: its features leave the caches and
+        come in fresh pages each time.
+        """
         padding = Padding.to_multiple(frames.shape[1], frames.shape[2], self._network.stride)
-        images = padding.pad(normalise(frames.to(self._device)))
-        features = self._network.encode_key(images)
-        return [EncodedFrame(images[i : i + 1], features.frame(i), padding) for i in range(len(frames))]
+        encoded = []
+        for batch in frames.split(1 if self._device.type == "cpu" else len(frames)):
+            images = padding.pad(normalise(batch.to(self._device)))
+            features = self._network.encode_key(images)
+            encoded.extend(EncodedFrame(images[i : i + 1], features.frame(i), padding) for i in range(len(batch)))
+        return encoded
 
     @torch.inference_mode()
     def predict(

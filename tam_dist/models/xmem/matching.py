@@ -22,9 +22,6 @@ class Query:
     key: Tensor
     selection: Tensor
 
-    def rows(self, start: int, stop: int) -> Query:
-        return Query(self.key[start:stop], self.selection[start:stop])
-
 
 @dataclass(frozen=True, eq=False)
 class Affinity:
@@ -58,17 +55,26 @@ class Affinity:
 
 def similarity(key: Tensor, shrinkage: Tensor, query: Query) -> Tensor:
     """(Q, N): minus the squared distance of keys, weighted per channel by the query's selection and per element by its
-    shrinkage (N,), over √Ck. Expanded into products so that no (Q, N, Ck) tensor exists.
+    shrinkage (N,), over √Ck.
 
     >>> q = Query(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5, 1.0]]))
     >>> s = similarity(torch.tensor([[3.0, 2.0], [1.0, 2.0]]), torch.tensor([1.0, 4.0]), q)
     >>> torch.allclose(s, torch.tensor([[-0.5 * 2.0**2 / 2.0**0.5, 0.0]]), atol=1e-6)
     True
     """
+    return _query_factors(query) @ _element_factors(key, shrinkage).T
+
+
+def _element_factors(key: Tensor, shrinkage: Tensor) -> Tensor:
+    """(N, 2 Ck + 1): the elements' part of the similarity, which is a plain product once the square is expanded."""
+    scale = shrinkage.unsqueeze(1) / -math.sqrt(key.shape[1])
+    return torch.cat([key.square() * scale, key * scale, scale], 1)
+
+
+def _query_factors(query: Query) -> Tensor:
+    """(Q, 2 Ck + 1)"""
     selected = query.selection * query.key
-    products = torch.cat([query.selection, -2 * selected], 1) @ torch.cat([key.square(), key], 1).T
-    distance = products + (selected * query.key).sum(1, keepdim=True)
-    return distance * (shrinkage / -math.sqrt(key.shape[1]))
+    return torch.cat([query.selection, -2 * selected, (selected * query.key).sum(1, keepdim=True)], 1)
 
 
 def match(key: Tensor, shrinkage: Tensor, query: Query, *, top_k: int, block: int) -> Affinity:
@@ -76,11 +82,13 @@ def match(key: Tensor, shrinkage: Tensor, query: Query, *, top_k: int, block: in
 
     The softmax subtracts the maximum; official XMem does not and gives NaN where even the best similarity is under about -87.
     """
-    count = min(top_k, len(key))
+    positions, count = len(query.key), min(top_k, len(key))
+    elements, queries = _element_factors(key, shrinkage).T, _query_factors(query)
+    scores = key.new_empty(min(block, positions), len(key))  # one for all blocks: fresh pages cost more than the product
     indices, weights, best = [], [], []
-    for start in range(0, len(query.key), block):
-        scores = similarity(key, shrinkage, query.rows(start, start + block))
-        top, index = scores.topk(count, dim=1)
+    for start in range(0, positions, block):
+        rows = queries[start : start + block]
+        top, index = torch.mm(rows, elements, out=scores[: len(rows)]).topk(count, dim=1)
         indices.append(index)
         weights.append(torch.softmax(top, dim=1))
         best.append(top[:, 0])
