@@ -8,8 +8,9 @@ layout may be mixed in.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -85,50 +86,102 @@ class TrainingImage:
 
 
 def make_training_image(
-    item: LabelledImage, size: int, count: int, rng: np.random.Generator, *, minimum: float = 0.002
+    items: Sequence[LabelledImage], size: int, count: int, rng: np.random.Generator, *, minimum: float = 0.002
 ) -> TrainingImage | None:
-    """A random view of ``item`` with ``count`` targets, drawn from its objects that cover at least ``minimum`` of the view;
-    None where no object does."""
-    image, labels = item.read()
-    image, labels, extent = _random_view(image, labels, size, rng)
-    areas = np.bincount(labels.ravel(), minlength=256)[1:UNKNOWN]
-    objects = np.flatnonzero(areas >= minimum * size * size) + 1
-    if not len(objects):
+    """One random view, or several side by side, with ``count`` targets drawn from the objects that cover at least ``minimum``
+    of it; None where no object does.
+
+    One item is laid out as the model sees a frame, fitted and padded; two or four share the square. Most images show one
+    object, so a network that never looks at the click does well on them; with several images in a square only the click
+    says which object is meant.
+    """
+    if len(items) == 1:
+        image, ids, extent = _fitted(items[0], size, rng)
+    else:
+        image, ids = _tiled(items, size, rng)
+        extent = (size, size)
+    found, areas = np.unique(ids[ids > UNKNOWN], return_counts=True)
+    found = found[areas >= minimum * size * size]
+    if not len(found):
         return None
-    order = rng.permutation(objects)
+    # The ground behind the objects is something to click on too, only less often.
+    weights = np.where(found % _TILE == _GROUND, 0.15, 1.0)
+    order = rng.choice(found, len(found), replace=False, p=weights / weights.sum())
     chosen = [int(order[i % len(order)]) for i in range(count)]
     grid = (size // 4, size // 4)
-    targets = {k: cv2.resize((labels == k).astype(np.float32), grid, interpolation=cv2.INTER_AREA) for k in set(chosen)}
-    known = cv2.resize((labels != UNKNOWN).astype(np.float32), grid, interpolation=cv2.INTER_AREA)
-    return TrainingImage(_jitter(image, rng), extent, np.stack([targets[k] for k in chosen]), known)
+    targets = {k: cv2.resize((ids == k).astype(np.float32), grid, interpolation=cv2.INTER_AREA) for k in set(chosen)}
+    known = cv2.resize((ids != UNKNOWN).astype(np.float32), grid, interpolation=cv2.INTER_AREA)
+    return TrainingImage(image, extent, np.stack([targets[k] for k in chosen]), known)
 
 
-def _random_view(
-    image: UInt8Array, labels: UInt8Array, size: int, rng: np.random.Generator
-) -> tuple[UInt8Array, UInt8Array, tuple[int, int]]:
-    """Often a crop around an object; flipped half the time; long side to ``size``, padded right and bottom."""
+# Object ids in a square: 1000 times the tile, plus the label; the ground of tile t is 1000 t + 999.
+_TILE, _GROUND = 1000, 999
+
+
+def _identify(labels: UInt8Array, tile: int) -> NDArray[np.int32]:
+    ids = labels.astype(np.int32) + tile * _TILE
+    ids[labels == 0] = tile * _TILE + _GROUND
+    ids[labels == UNKNOWN] = UNKNOWN
+    return ids
+
+
+def _fitted(item: LabelledImage, size: int, rng: np.random.Generator) -> tuple[UInt8Array, NDArray[np.int32], tuple[int, int]]:
+    """The whole image or a large part of it, its long side ``size``, at the top left of the square."""
+    image, labels = item.read()
     height, width = labels.shape
-    x0, y0, w, h = 0.0, 0.0, float(width), float(height)
-    inside = np.flatnonzero(((labels > 0) & (labels < UNKNOWN)).ravel())
-    if rng.random() < 0.6 and len(inside):
-        y, x = divmod(int(rng.choice(inside)), width)
-        scale, aspect = rng.uniform(0.45, 1.0), np.exp(rng.uniform(-0.25, 0.25))
-        w, h = min(width * scale * aspect, width), min(height * scale / aspect, height)
-        x0 = float(np.clip(x - w * rng.uniform(0.2, 0.8), 0, width - w))
-        y0 = float(np.clip(y - h * rng.uniform(0.2, 0.8), 0, height - h))
+    scale, aspect = (rng.uniform(0.45, 1.0), np.exp(rng.uniform(-0.25, 0.25))) if rng.random() < 0.5 else (1.0, 1.0)
+    w, h = min(width * scale * aspect, width), min(height * scale / aspect, height)
     factor = size / max(w, h)
-    new_w, new_h = max(1, round(w * factor)), max(1, round(h * factor))
+    extent = (max(1, round(h * factor)), max(1, round(w * factor)))
+    view, view_labels = _crop(image, labels, (h, w), extent, rng)
+    square, ids = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.int32)
+    square[: extent[0], : extent[1]] = _jitter(view, rng)
+    ids[: extent[0], : extent[1]] = _identify(view_labels, 1)
+    return square, ids, extent
+
+
+def _tiled(items: Sequence[LabelledImage], size: int, rng: np.random.Generator) -> tuple[UInt8Array, NDArray[np.int32]]:
+    """Two images one above or beside the other, or four in quarters; the cut is near the middle."""
+    cuts = (rng.uniform(0.35, 0.65, 2) * size).round().astype(int)
+    rows, columns = ([0, cuts[0], size], [0, cuts[1], size])
+    if len(items) == 2:
+        if rng.random() < 0.5:
+            rows = [0, size]
+        else:
+            columns = [0, size]
+    square, ids = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.int32)
+    places = [(r, c) for r in pairwise(rows) for c in pairwise(columns)]
+    for tile, (item, ((y0, y1), (x0, x1))) in enumerate(zip(items, places, strict=True), start=1):
+        image, labels = item.read()
+        height, width = labels.shape
+        out_h, out_w = int(y1 - y0), int(x1 - x0)
+        factor = min(height / out_h, width / out_w) * rng.uniform(0.6, 1.0)
+        view, view_labels = _crop(image, labels, (out_h * factor, out_w * factor), (out_h, out_w), rng)
+        square[y0:y1, x0:x1] = _jitter(view, rng)
+        ids[y0:y1, x0:x1] = _identify(view_labels, tile)
+    return square, ids
+
+
+def _crop(
+    image: UInt8Array, labels: UInt8Array, area: tuple[float, float], out: tuple[int, int], rng: np.random.Generator
+) -> tuple[UInt8Array, UInt8Array]:
+    """A part of ``area`` (height, width) around some object, enlarged to ``out`` (height, width), flipped half the time."""
+    (h, w), (new_h, new_w) = area, out
+    height, width = labels.shape
+    inside = np.flatnonzero(((labels > 0) & (labels < UNKNOWN)).ravel())
+    y, x = divmod(int(rng.choice(inside)), width) if len(inside) else (height // 2, width // 2)
+    x0 = float(np.clip(x - w * rng.uniform(0.2, 0.8), 0, width - w))
+    y0 = float(np.clip(y - h * rng.uniform(0.2, 0.8), 0, height - h))
     sx, sy = new_w / w, new_h / h
     # Pixel centres: output (u + .5) = (x + .5 - x0) * s, mirrored for a flip.
     matrix = np.array([[sx, 0, (0.5 - x0) * sx - 0.5], [0, sy, (0.5 - y0) * sy - 0.5]])
     if rng.random() < 0.5:
         matrix[0] = [-matrix[0, 0], 0, new_w - 1 - matrix[0, 2]]
-    view = np.zeros((size, size, 3), np.uint8)
-    view_labels = np.zeros((size, size), np.uint8)
-    area = (new_w, new_h)
-    view[:new_h, :new_w] = cv2.warpAffine(image, matrix, area, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    view_labels[:new_h, :new_w] = cv2.warpAffine(labels, matrix, area, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    return view, view_labels, (new_h, new_w)
+    warped = [
+        cv2.warpAffine(array, matrix, (new_w, new_h), flags=how, borderMode=cv2.BORDER_REPLICATE)
+        for array, how in ((image, cv2.INTER_LINEAR), (labels, cv2.INTER_NEAREST))
+    ]
+    return warped[0].astype(np.uint8), warped[1].astype(np.uint8)
 
 
 def _jitter(image: UInt8Array, rng: np.random.Generator) -> UInt8Array:

@@ -25,12 +25,17 @@ from torch import Tensor, nn
 
 from tam_dist.errors import ConfigError
 from tam_dist.models.sam.build import Sam, SmallSamConfig, build_small_sam, resize_input
+from tam_dist.models.sam.lite_prompts import draw_hints
 from tam_dist.models.sam.weights import save_sam
 from tam_dist.training.image_data import LabelledImage, TrainingImage, list_stills, list_video_frames, make_training_image
 from tam_dist.training.sam_init import align_positions
 from tam_dist.training.sam_losses import sam_loss
 from tam_dist.training.sam_prompts import draw_correction, draw_prompts
 from tam_dist.training.trunk import load_imagenet_trunk
+
+# How many images share a training square, and how often.
+_TILES = (1, 2, 4)
+_TILE_SHARES = (0.65, 0.28, 0.07)
 
 
 @dataclass
@@ -138,12 +143,13 @@ class SamTrainer:
         self.save()
 
     def _views(self, items: list[LabelledImage], rng: np.random.Generator) -> Iterator[TrainingImage]:
+        shuffled = _forever(items, rng)
         while True:
-            for index in rng.permutation(len(items)):
-                view = make_training_image(items[index], self._image_size(), self.config.prompts_per_image, rng)
-                # A view drawn just before the size changed is of the old size; it is left out.
-                if view is not None and view.image.shape[0] == self._image_size():
-                    yield view
+            tiles = int(rng.choice(_TILES, p=_TILE_SHARES))
+            some = [next(shuffled) for _ in range(tiles)]
+            view = make_training_image(some, self._image_size(), self.config.prompts_per_image, rng)
+            if view is not None:
+                yield view
 
     def _train_step(self, views: list[TrainingImage], rng: np.random.Generator) -> dict[str, float]:
         self._set_learning_rate()
@@ -176,7 +182,8 @@ class SamTrainer:
         rounds = int(rng.integers(self.config.rounds[0], self.config.rounds[1] + 1))
         for turn in range(rounds):
             given = (self._tensor(points), self._tensor(labels)) if points.shape[1] else None
-            sparse, dense = self.sam.prompt_encoder(points=given, boxes=boxes, masks=masks)
+            plane = draw_hints(given, boxes, masks, targets.shape[-1])
+            sparse, dense = self.sam.prompt_encoder(points=given, boxes=boxes, masks=plane)
             logits, predicted = decode_images(self.sam, embeddings, sparse, dense)
             ambiguous = turn == 0 and prompts.kind == "click"
             loss, ious = sam_loss(logits, predicted, targets, known, ambiguous=ambiguous)
@@ -259,6 +266,11 @@ def decode_images(sam: Sam, embeddings: Tensor, sparse: Tensor, dense: Tensor) -
     upscaled = decoder.output_upscaling(source.transpose(1, 2).reshape(count, -1, *embeddings.shape[-2:]))
     weights = torch.stack([mlp(out[:, 1 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=1)
     return torch.einsum("nmc,nchw->nmhw", weights, upscaled), decoder.iou_prediction_head(out[:, 0])
+
+
+def _forever(items: list[LabelledImage], rng: np.random.Generator) -> Iterator[LabelledImage]:
+    while True:
+        yield from (items[index] for index in rng.permutation(len(items)))
 
 
 def _parameter_groups(sam: Sam, config: TrainingConfig) -> list[dict[str, Any]]:

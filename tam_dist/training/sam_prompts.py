@@ -20,7 +20,7 @@ CELL = 4  # input pixels a cell of the mask grid spans
 PromptKind = Literal["click", "points", "box", "mask", "refine"]
 # How often an image's prompts start as each kind. "points": several clicks at once, in and out; "refine": what the tracker
 # asks, its mask and points in and out.
-KIND_SHARES: dict[PromptKind, float] = {"click": 0.48, "points": 0.12, "box": 0.12, "mask": 0.08, "refine": 0.20}
+KIND_SHARES: dict[PromptKind, float] = {"click": 0.6, "points": 0.07, "box": 0.1, "mask": 0.06, "refine": 0.17}
 
 
 @dataclass(frozen=True, eq=False)

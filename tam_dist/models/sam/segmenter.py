@@ -11,6 +11,8 @@ from torch import Tensor
 
 from tam_dist.config import SegmentationConfig
 from tam_dist.models.sam.build import ResizeLongestSide, Sam
+from tam_dist.models.sam.lite_encoder import LiteImageEncoder
+from tam_dist.models.sam.lite_prompts import draw_hints
 from tam_dist.models.sam.prompts import Geometry, encode_query
 from tam_dist.types import ObjectQuery, SegmentedMask, UInt8Array
 
@@ -75,7 +77,10 @@ class Segmenter:
 
     def _answer(self, embedding: Tensor, query: ObjectQuery, geometry: Geometry) -> SegmentedMask:
         asked = encode_query(query, geometry, self.mask_side, self._device)
-        sparse, dense = self._sam.prompt_encoder(points=asked.points, boxes=asked.boxes, masks=asked.masks)
+        masks = asked.masks
+        if isinstance(self._sam.image_encoder, LiteImageEncoder):
+            masks = draw_hints(asked.points, asked.boxes, masks, self.mask_side)
+        sparse, dense = self._sam.prompt_encoder(points=asked.points, boxes=asked.boxes, masks=masks)
         logits, ious = self._sam.mask_decoder(
             image_embeddings=embedding,
             image_pe=self._sam.prompt_encoder.get_dense_pe(),
