@@ -7,9 +7,13 @@ import pytest
 import torch
 
 from tam_dist.config import SegmentationConfig
+from tam_dist.models.sam._torchvision_standin import torchvision_standin
 from tam_dist.models.sam.build import Sam, SmallSamConfig, build_small_sam
 from tam_dist.models.sam.segmenter import Segmenter
 from tam_dist.types import UInt8Array
+
+with torchvision_standin():
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +43,13 @@ def segmenter(tiny_sam: Sam) -> Segmenter:
 @pytest.fixture(scope="session")
 def frame() -> UInt8Array:
     return np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny_official_sam() -> Sam:
+    """With the official model's own kind of image encoder."""
+    torch.manual_seed(0)
+    decoder = MaskDecoder(transformer_dim=16, transformer=TwoWayTransformer(depth=1, embedding_dim=16, mlp_dim=16, num_heads=2))
+    encoder = ImageEncoderViT(img_size=64, embed_dim=16, depth=1, num_heads=2, out_chans=16)
+    sam = Sam(encoder, PromptEncoder(16, (4, 4), (64, 64), 4), decoder)
+    return sam.eval().requires_grad_(False)

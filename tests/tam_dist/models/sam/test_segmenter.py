@@ -30,7 +30,8 @@ def same(a: SegmentedMask, b: SegmentedMask) -> bool:
 
 
 @pytest.mark.parametrize("prompt", ["click", "clicks", "box", "mask"])
-def test_equals_the_official_predictor(prompt: str, tiny_sam: Sam, segmenter: Segmenter, frame: UInt8Array) -> None:
+def test_equals_the_official_predictor(prompt: str, tiny_official_sam: Sam, frame: UInt8Array) -> None:
+    segmenter = Segmenter(tiny_official_sam, SegmentationConfig(embedding_cache=2))
     points, labels = np.array([[20.0, 10.0], [60.0, 30.0]], np.float32), np.array([1, 0], np.int64)
     box, mask = np.array([5.0, 6.0, 50.0, 40.0], np.float32), np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32)
     query, kwargs = {
@@ -39,7 +40,7 @@ def test_equals_the_official_predictor(prompt: str, tiny_sam: Sam, segmenter: Se
         "box": (ObjectQuery(1, NO_POINTS, NO_LABELS, box), {"box": box}),
         "mask": (ObjectQuery(1, NO_POINTS, NO_LABELS, None, mask), {"mask_input": mask[None]}),
     }[prompt]
-    predictor = SamPredictor(tiny_sam)
+    predictor = SamPredictor(tiny_official_sam)
     predictor.set_image(frame)
     masks, scores, logits = predictor.predict(**kwargs, multimask_output=prompt == "click")
     best = int(scores.argmax())
