@@ -65,15 +65,17 @@ def run_corpus(
     config: Config,
     executor: ExecutorName,
     *,
+    address: str | None = None,
     show: Show | None = None,
     stop: threading.Event | None = None,
 ) -> CorpusResult:
     """Track the videos of ``lines``, each into a project of its own below ``out`` (a folder or fsspec URL).
 
     Run again, it continues where it stopped: projects that are done are not touched, failed and cancelled ones are tried
-    again. ``config`` should be settled (:func:`tam_dist.preparation.settle`). ``stop``, once set, ends the run after the chunks
-    under way. What is wrong with one video ends that video alone and is written to ``failed.jsonl``. Raises
-    :class:`WeightsError`, :class:`StorageError`, and :class:`ProjectLockedError` where another run writes there.
+    again. ``config`` should be settled (:func:`tam_dist.preparation.settle`); ``address`` is that of a Ray cluster; ``stop``,
+    once set, ends the run after the chunks under way. What is wrong with one video ends that video alone and is written to
+    ``failed.jsonl``. Raises :class:`WeightsError`, :class:`StorageError`, and :class:`ProjectLockedError` where another run
+    writes there.
     """
     model_records(config)  # what would fail every video should fail before any
     folder = Location.parse(out)
@@ -81,7 +83,7 @@ def run_corpus(
         raise ProjectExistsError(f"{out} is the project of a single video: choose another --out for the corpus.")
     held = lock.acquire(folder)
     try:
-        return _Run(folder, config, executor, stop or threading.Event()).run(lines, show)
+        return _Run(folder, config, executor, address, stop or threading.Event()).run(lines, show)
     finally:
         held.release()
 
@@ -97,10 +99,13 @@ def project_owner(folder: Location, name: str) -> str | None:
 class _Run:
     """One run's work in progress; ``outcome`` of each line ends up in the monitor's report."""
 
-    def __init__(self, folder: Location, config: Config, executor: ExecutorName, stop: threading.Event) -> None:
+    def __init__(
+        self, folder: Location, config: Config, executor: ExecutorName, address: str | None, stop: threading.Event
+    ) -> None:
         self._folder = folder
         self._config = config
         self._executor = executor
+        self._address = address
         self._stop = stop
         self._already = 0
         self._failed: list[FailedVideo] = []
@@ -164,6 +169,7 @@ class _Run:
             list(jobs.values()),
             self._config,
             self._executor,
+            address=self._address,
             listener=monitor,
             stop=self._stop,
             cancelled=monitor.cancelled,
