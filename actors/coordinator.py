@@ -17,6 +17,7 @@ from tam_dist.coordination.events import Listener
 from tam_dist.coordination.mailboxes import EventBatch
 from tam_dist.coordination.service import LEASE_SECONDS, Service, ServiceStatus
 from tam_dist.coordination.video import VideoJob
+from tam_dist.monitoring.metrics import RayMetrics
 
 #: Its name in the namespace.
 NAME = "coordinator"
@@ -49,7 +50,7 @@ class Coordinator:
         self._me = context.current_actor
         owner = f"ray/{context.get_session_name()}/{context.namespace}"
         self._executor = RayExecutor(config, owner=owner, actors=actors)
-        self._service = Service(self._executor, config, detached=detached, lease=lease, listeners=listeners)
+        self._service = Service(self._executor, config, detached=detached, lease=lease, listeners=(RayMetrics(), *listeners))
         threading.Thread(target=self._serve, name="coordinator", daemon=True).start()
 
     def submit(self, driver: str, jobs: Sequence[VideoJob], config: Config) -> None:

@@ -6,6 +6,7 @@ from tam_dist.config import Config
 from tam_dist.coordination.calls import Call, Payload, Receipt, Segment
 from tam_dist.models.checkpoints import resolve
 from tam_dist.models.runtime import configure_torch
+from tam_dist.models.sam.rounds import segment_in_rounds
 from tam_dist.models.sam.segmenter import Segmenter
 from tam_dist.models.sam.weights import load_sam
 from tam_dist.types import FrameChunk, SegmentationRequest, StepResult
@@ -25,8 +26,9 @@ class RefinerWorker:
         match call, *payloads:
             case Segment(), FrameChunk() as chunk, StepResult(request=SegmentationRequest() as request):
                 image = chunk.frames[request.frame - chunk.start]
-                masks = self._segmenter.segment(image, request.queries, frame_key=(call.video, request.frame))
-                return Receipt(watch.seconds), tuple(masks)
+                key = (call.video, request.frame)
+                masks = tuple(segment_in_rounds(self._segmenter, image, query, key) for query in request.queries)
+                return Receipt(watch.seconds), masks
         raise unexpected(self, call)
 
     def close(self) -> None: ...

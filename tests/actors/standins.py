@@ -1,0 +1,36 @@
+"""The real graph (decoding, storing) around stand-ins for the models: what recovery needs, without torch's start-up."""
+
+from __future__ import annotations
+
+from actors.decoder import Decoder
+from actors.executor import ActorClasses
+from actors.mask_writer import MaskWriter
+from actors.shell import ActorSetup, WorkerActor
+from tam_dist.coordination.calls import Role
+from tam_dist.workers.base import Worker
+from tam_dist.workers.standin import Pace, StandInPropagator, StandInRefiner
+
+#: Asks in the middle of chunks; slow enough that something can die while it runs.
+PACE = Pace(frame_seconds=0.01, ask_every=11, answer_seconds=0.03)
+
+
+class StandInPropagatorActor(WorkerActor):
+    role = Role.PROPAGATOR
+
+    def build(self, setup: ActorSetup) -> Worker:
+        return StandInPropagator(PACE)
+
+
+class StandInRefinerActor(WorkerActor):
+    role = Role.REFINER
+
+    def build(self, setup: ActorSetup) -> Worker:
+        return StandInRefiner(PACE)
+
+
+STAND_INS: ActorClasses = {
+    Role.DECODER: Decoder,
+    Role.PROPAGATOR: StandInPropagatorActor,
+    Role.REFINER: StandInRefinerActor,
+    Role.WRITER: MaskWriter,
+}
