@@ -117,8 +117,10 @@ class InferenceCore:
         come in fresh pages each time.
         """
         padding = Padding.to_multiple(frames.shape[1], frames.shape[2], self._network.stride)
-        encoded = []
-        for batch in frames.split(1 if self._device.type == "cpu" else len(frames)):
+        together = 1 if self._device.type == "cpu" else len(frames)
+        encoded: list[EncodedFrame] = []
+        for start in range(0, len(frames), together):
+            batch = frames[start : start + together]
             images = padding.pad(normalise(batch.to(self._device)))
             features = self._network.encode_key(images)
             encoded.extend(EncodedFrame(images[i : i + 1], features.frame(i), padding) for i in range(len(batch)))
@@ -268,9 +270,9 @@ class InferenceCore:
             written = MemoryFrame(features.key[0], features.shrinkage[0], features.selection[0], value[0, rows], coverage[rows])
             # A frame prompted for another group holds mere predictions of this one: no reason to trust it for good.
             group.memory.write(written, permanent=not given.isdisjoint(group.objects))
+        self._hidden = hidden.contiguous()  # unchanged without a deep update, but for a mask that it carries
         self._last_memory = self._time
         if due.deep_update:
-            self._hidden = hidden.contiguous()
             self._last_deep = self._time
 
     def _evidence(self, matches: tuple[Match, ...]) -> MatchEvidence:
