@@ -2,9 +2,78 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from tam_dist.cli.app import app
+from tam_dist.cli.app import Json, Settings, app
+from tam_dist.cli.output import result, result_json, say
+from tam_dist.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tam_dist.evaluation.davis import ObjectScore, VideoSequence
 
 evaluation = typer.Typer(help="Benchmarks of the models.", no_args_is_help=True)
 app.add_typer(evaluation, name="eval")
+
+
+@evaluation.command()
+def davis(
+    root: Annotated[Path, typer.Option(help="A folder in DAVIS's layout: JPEGImages, Annotations.")],
+    settings: Settings = None,
+    year: Annotated[int, typer.Option(help="2016: all objects as one; 2017: each by itself.")] = 2016,
+    sequences: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
+    init: Annotated[str, typer.Option(metavar="mask|click|box", help="What is given on the first frame.")] = "mask",
+    clicks: Annotated[int, typer.Option(min=1, help="Clicks an object, with --init click.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Track DAVIS's sequences and score the masks: region similarity J, contour accuracy F."""
+    from tam_dist.config import load_config
+    from tam_dist.evaluation.davis import find_sequences
+    from tam_dist.evaluation.protocol import INITIALISATIONS, evaluate_davis
+    from tam_dist.preparation import settle
+
+    if year not in (2016, 2017):
+        raise ConfigError(f"--year must be 2016 or 2017, not {year}.")
+    if init not in INITIALISATIONS:
+        raise ConfigError(f"--init must be {', '.join(INITIALISATIONS)}, not {init!r}.")
+    found = find_sequences(root, year, sequences.split(",") if sequences else None)
+    config = settle(load_config(settings or []))
+    report = evaluate_davis(found, config, INITIALISATIONS[init], clicks, tell=_tell).to_json()
+    if as_json:
+        result_json(report)
+        return
+    for key, value in report.items():
+        if isinstance(value, float) and key != "frames_per_second":
+            result(f"{key:<10} {100 * value:5.1f}")
+    result(f"{report['frames_per_second']:.1f} frames/s")
+
+
+@evaluation.command()
+def clicks(
+    root: Annotated[Path, typer.Option(help="A folder with images/*.jpg and masks/*.png, 0 background, 255 unknown.")],
+    settings: Settings = None,
+    names: Annotated[Path | None, typer.Option(help="A file of image names to use, one a line.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Mean IoU of the segmentation model after 1, 2, 3 and 5 simulated clicks."""
+    from dataclasses import asdict
+
+    from tam_dist.config import load_config
+    from tam_dist.evaluation.clicks import evaluate_clicks
+    from tam_dist.evaluation.protocol import make_segmenter
+
+    chosen = names.read_text().split() if names is not None else None
+    scores = evaluate_clicks(make_segmenter(load_config(settings or [])), root, names=chosen)
+    if as_json:
+        result_json(asdict(scores))
+        return
+    for count, iou in scores.mean_iou.items():
+        result(f"{count} clicks  mIoU {100 * iou:.1f}")
+    result(f"{scores.objects} objects; predicted and true IoU correlate by {scores.iou_correlation:.2f}")
+
+
+def _tell(sequence: VideoSequence, scores: list[ObjectScore]) -> None:
+    for score in scores:
+        say(f"{sequence.name:<20} object {score.object}  J {100 * score.j.mean:5.1f}  F {100 * score.f.mean:5.1f}")

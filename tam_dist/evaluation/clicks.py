@@ -119,10 +119,11 @@ def evaluate_clicks(
         labels = np.asarray(Image.open(folder / "masks" / f"{name}.png"))
         areas = np.bincount(labels.ravel(), minlength=256)[1:255]
         for value in np.flatnonzero(areas >= minimum_area * labels.size) + 1:
-            for count, mask, truth_iou in click_rounds(segmenter, image, labels == value, labels != 255, max(clicks), name):
+            rounds = click_rounds(segmenter, image, labels == value, labels != 255, max(clicks), name)
+            for count, each in enumerate(rounds, start=1):
                 if count in ious:
-                    ious[count].append(truth_iou)
-                    predicted.append(mask.score)
+                    ious[count].append(each.iou)
+                    predicted.append(each.answer.score)
     if not predicted:
         raise ConfigError(f"There is no object to click on in {folder}; expected masks/*.png beside images/*.jpg.")
     # Same order as `predicted`: by object, then by click count.
@@ -136,16 +137,25 @@ def evaluate_clicks(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class ClickRound:
+    """``clicks`` given so far, the segmenter's ``answer`` to them, and its true ``iou``."""
+
+    clicks: tuple[Click, ...]
+    answer: SegmentedMask
+    iou: float
+
+
 def click_rounds(
-    segmenter: SupportsSegment, image: UInt8Array, truth: BoolArray, valid: BoolArray, rounds: int, key: Hashable | None
-) -> Iterator[tuple[int, SegmentedMask, float]]:
-    """Click on one object ``rounds`` times; yields the number of clicks, the answer and its true IoU after each.
+    segmenter: SupportsSegment, image: UInt8Array, truth: BoolArray, valid: BoolArray | None, rounds: int, key: Hashable | None
+) -> Iterator[ClickRound]:
+    """Click on one object ``rounds`` times; yields after each.
 
     Where nothing is left to correct, the answer stands for the rounds that remain.
     """
     given: list[Click] = []
     answer: SegmentedMask | None = None
-    for count in range(1, rounds + 1):
+    for _ in range(rounds):
         click = first_click(truth) if answer is None else next_click(answer.mask, truth, valid)
         if click is not None:
             given.append(click)
@@ -157,4 +167,4 @@ def click_rounds(
             )
             answer = segmenter.segment(image, [query], frame_key=key)[0]
         assert answer is not None
-        yield count, answer, mask_iou(answer.mask, truth, valid)
+        yield ClickRound(tuple(given), answer, mask_iou(answer.mask, truth, valid))
