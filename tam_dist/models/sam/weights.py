@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from tam_dist.errors import WeightsError
@@ -37,7 +37,7 @@ def save_sam(sam: Sam, config: SmallSamConfig, path: str | Path) -> None:
     path = Path(path)
     tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in sam.state_dict().items()}
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"format": _FORMAT, "config": config.to_json()})
+    partial.write_bytes(save(tensors, metadata={"format": _FORMAT, "config": config.to_json()}))
     partial.replace(path)
 
 
