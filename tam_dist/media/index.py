@@ -29,7 +29,8 @@ class VideoIndex:
     refresh).
 
     ``width`` and ``height`` are those of the frames handed out, after ``orientation``. ``fingerprint`` is the file's when it
-    was indexed. ``declared_frames`` is the container's claim where that is more than T.
+    was indexed. ``sample_aspect`` is a pixel's width over its height. ``start`` is the second from which the file counts (1.4
+    in many transport streams). ``declared_frames`` is the container's claim where that is more than T.
     """
 
     pts: Int64Array
@@ -44,6 +45,7 @@ class VideoIndex:
     pixel_format: str = ""
     orientation: Orientation = field(default_factory=Orientation)
     sample_aspect: Fraction = Fraction(1)
+    start: Fraction = Fraction(0)
     seekable: bool = True
     edit_list: bool = False
     clean_keyframes: bool = True
@@ -93,6 +95,6 @@ class VideoIndex:
         """The inverse of :meth:`to_arrays`."""
         header: dict[str, Any] = json.loads(arrays["header"].tobytes())
         header["orientation"] = Orientation(**header["orientation"])
-        for key in ("time_base", "fps", "sample_aspect"):
+        for key in ("time_base", "fps", "sample_aspect", "start"):
             header[key] = Fraction(header[key])
         return cls(pts=np.asarray(arrays["pts"], np.int64), keyframes=np.asarray(arrays["keyframes"], np.int64), **header)

@@ -62,6 +62,7 @@ def build_index(source: Source) -> VideoIndex:
         pixel_format = video.stream.codec_context.pix_fmt or ""
         time_base = video.stream.time_base or Fraction(1, 1000)
         has_audio = bool(video.container.streams.audio)
+        start = max(Fraction(0), Fraction(video.container.start_time or 0, 1_000_000))
         aspect = video.stream.sample_aspect_ratio or Fraction(1)
 
     seekable = True
@@ -95,6 +96,7 @@ def build_index(source: Source) -> VideoIndex:
         pixel_format=pixel_format,
         orientation=orientation,
         sample_aspect=1 / aspect if orientation.transpose else aspect,
+        start=start,
         seekable=seekable,
         edit_list=packets.discarded > 0,
         clean_keyframes=packets.open_starts == 0,

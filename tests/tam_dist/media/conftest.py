@@ -56,6 +56,7 @@ class Clip:
     size: tuple[int, int] = (WIDTH, HEIGHT)
     times: Sequence[float] | None = None
     audio_seconds: float = 0.0
+    audio_codec: str = "aac"
     rotate: int = 0
     frames: int = FRAMES
 
@@ -77,6 +78,7 @@ CLIPS = [
     Clip("delayed.mp4", options=B3, times=[12 + i for i in range(FRAMES)], audio_seconds=4.0),
     Clip("b_frames.mkv", options=B3),
     Clip("audio_longer.mkv", options=B3, audio_seconds=5.0),
+    Clip("pcm.mkv", options=X264, audio_seconds=3.6, audio_codec="pcm_s16le"),
     Clip("vfr.mp4", options=B3, times=_VFR),
     Clip("vfr.mkv", options=B3, times=_VFR),
     Clip("intra_refresh.mp4", options=B3 | {"bf": "0", "x264-params": "intra-refresh=1"}),
@@ -109,7 +111,7 @@ def encode(path: Path, clip: Clip) -> Path:
         if clip.rotate:
             stream.set_display_rotation(clip.rotate)
         audio = (
-            out.add_stream("libmp3lame" if path.suffix == ".ts" else "aac", rate=16000, layout="mono")
+            out.add_stream(clip.audio_codec, rate=16000, layout="mono")
             if clip.audio_seconds
             else None
         )
