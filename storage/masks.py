@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import zarr
+from numcodecs.zstd import Zstd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
@@ -91,8 +92,10 @@ class MaskStore:
         self._reading = threading.Lock()
         self.chunk_size = int((self._labels.shards or self._labels.chunks)[0])
         self.labels: FrameRows[LabelArray] = FrameRows(lambda: self._labels, self._read, self.chunk_size)
-        self.quality: FrameRows[FloatArray] = FrameRows(lambda: self._reopen("quality"), self._read, _SCORE_ROWS_PER_READ)
-        self.origin: FrameRows[UInt8Array] = FrameRows(lambda: self._reopen("origin"), self._read, _SCORE_ROWS_PER_READ)
+        self.quality: FrameRows[FloatArray] = FrameRows(
+            lambda: self._reopen("quality"), self._read_scores, _SCORE_ROWS_PER_READ
+        )
+        self.origin: FrameRows[UInt8Array] = FrameRows(lambda: self._reopen("origin"), self._read_scores, _SCORE_ROWS_PER_READ)
 
     @classmethod
     def create(
@@ -212,6 +215,22 @@ class MaskStore:
                 return np.asarray(array[first:last])
             finally:
                 self._snapshot.forget()
+
+    def _read_scores(self, array: zarr.Array[Any], first: int, last: int) -> NDArray[Any]:
+        """What ``array[first:last]`` gives, decoded here: zarr spends 0.5 ms of CPU on a chunk, whatever its size, and the
+        scores of a two-hour film lie in 10,000 small ones (measured: 5.6 s of CPU to list its worst frames).
+        """
+        height, width = array.chunks
+        top, columns = first // height, max(1, -(-array.shape[1] // width))
+        names = [f"c.{row}.{column}" for row in range(top, -(-last // height)) for column in range(columns)]
+        whole = np.full((len(names) // columns * height, columns * width), array.fill_value, array.dtype)
+        with self._guard(f"Reading frames {first} to {last - 1} of", _REDO):
+            for n, content in enumerate((self._location / array.basename).read_many(names)):
+                if content is not None:
+                    y, x = n // columns * height, n % columns * width
+                    chunk = np.frombuffer(Zstd().decode(content), array.dtype)
+                    whole[y : y + height, x : x + width] = chunk.reshape(height, width)
+        return whole[first - top * height : last - top * height, : array.shape[1]]
 
     @contextmanager
     def _guard(self, doing: str, remedy: str = _RESTORE) -> Iterator[None]:

@@ -121,6 +121,33 @@ def test_a_frame_is_read_from_one_version_of_its_shard(tmp_path: Path, monkeypat
     assert np.array_equal(reader.labels[2], new[2])
 
 
+@pytest.mark.parametrize("objects", [0, 1, 256, 257, 600])
+def test_scores_are_decoded_as_zarr_does(tmp_path: Path, objects: int) -> None:
+    store = make(Location.parse(tmp_path), objects)
+    rng = np.random.default_rng(objects)
+    for start in (0, 8):  # the chunk between is not written
+        n = min(CS, T - start)
+        origin = rng.integers(0, 6, (n, objects)).astype(np.uint8)
+        store.write(start, np.zeros((n, H, W), np.uint8), rng.random((n, objects), np.float32), origin)
+    group = zarr.open_group(str(tmp_path / "masks.zarr"), mode="r")
+    for name, rows in (("quality", store.quality), ("origin", store.origin)):
+        for frames in (slice(None), slice(3, 9), slice(5, 7), slice(9, 10), slice(4, 4)):
+            expected = np.asarray(group[name][frames])
+            assert rows[frames].dtype == expected.dtype
+            assert np.array_equal(rows[frames], expected, equal_nan=name == "quality")
+        assert np.array_equal(rows[9], group[name][9])
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: bytes(len(b))])
+def test_damaged_scores_are_one_sentence(tmp_path: Path, damage: object) -> None:
+    store = make(Location.parse(tmp_path))
+    fill(store, 1)
+    chunk = tmp_path / "masks.zarr/quality/c.1.0"
+    chunk.write_bytes(damage(chunk.read_bytes()))  # type: ignore[operator]
+    with pytest.raises(SchemaError, match=r"masks\.zarr failed, it is damaged .*run tam-dist resume\.$"):
+        store.quality[:]
+
+
 def test_growing_keeps_what_is_there(project: Location) -> None:
     store = make(project, objects=0)
     store.grow(2)
