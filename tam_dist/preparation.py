@@ -62,16 +62,17 @@ def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, 
         return job_of(store)
 
 
-def is_done(video: str, prompts: Sequence[Prompt], out: str, config: Config) -> bool:
-    """Whether the project at ``out`` has all that :func:`prepare` would ask for. The video is not opened: it may be gone.
+def find_done(video: str, prompts: Sequence[Prompt], out: str, config: Config) -> Manifest | None:
+    """What the project at ``out`` is about, where it is done and has all that :func:`prepare` would ask for; else None.
 
-    Raises :class:`ProjectExistsError` where the project is done but of another video, prompts or settings.
+    The video is not opened, and may be gone. Raises :class:`ProjectExistsError` where the project is done but of another
+    video, prompts or settings.
     """
     if not ProjectStore.exists(out):
-        return False
+        return None
     store = ProjectStore.open(out, write=False)
     if store.status().state != "done":
-        return False
+        return None
     source = store.manifest.source
     try:
         fingerprint = locate(video).fingerprint()
@@ -80,7 +81,7 @@ def is_done(video: str, prompts: Sequence[Prompt], out: str, config: Config) -> 
             raise
         fingerprint = source.fingerprint
     _check_same(store, fingerprint, prompts, config)
-    return True
+    return store.manifest
 
 
 def model_records(config: Config) -> dict[str, ModelRecord]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from storage import lock
 from storage.location import Location
+from storage.manifest import Manifest
 from storage.project_store import ProjectStore
 from tam_dist.api import ExecutorName, run_jobs
 from tam_dist.config import Config
@@ -20,7 +21,7 @@ from tam_dist.corpus.names import name_projects
 from tam_dist.errors import ExitCode, ProjectError, ProjectExistsError
 from tam_dist.monitoring.monitor import RunMonitor, Show
 from tam_dist.monitoring.report import PREPARING, Conditions, VideoReport
-from tam_dist.preparation import is_done, model_records, prepare
+from tam_dist.preparation import find_done, model_records, prepare
 from tam_dist.running import as_sentence
 
 FAILED = "failed.jsonl"
@@ -145,24 +146,24 @@ class _Run:
                     pool.shutdown(wait=False, cancel_futures=True)
                     break
                 try:
-                    job = future.result()
+                    found = future.result()
                 except Exception as error:  # whatever is wrong with a video ends that one, not the others
                     self._fail(line, name, str(as_sentence(error, line.video)), monitor)
                 else:
-                    if job is None:
-                        self._already += 1
-                        monitor.note(VideoReport(name, line.video, VideoState.DONE))
+                    if isinstance(found, VideoJob):
+                        jobs[name] = found
+                        monitor.add(name, found)
                     else:
-                        jobs[name] = job
-                        monitor.add(name, job)
+                        self._already += 1
+                        frames = found.frame_count
+                        monitor.note(VideoReport(name, line.video, VideoState.DONE, frames, frames))
         return {name: jobs[name] for name in named if name in jobs}
 
-    def _prepare_one(self, name: str, line: CorpusLine) -> VideoJob | None:
-        """The job, None where the project is done."""
+    def _prepare_one(self, name: str, line: CorpusLine) -> VideoJob | Manifest:
+        """The job, or where the project is done, what it is about."""
         where = str(self._folder / name)
-        if is_done(line.video, line.prompts, where, self._config):
-            return None
-        return prepare(line.video, line.prompts, where, self._config)
+        done = find_done(line.video, line.prompts, where, self._config)
+        return done or prepare(line.video, line.prompts, where, self._config)
 
     def _track(self, named: Mapping[str, CorpusLine], jobs: Mapping[str, VideoJob], monitor: RunMonitor) -> None:
         outcomes = run_jobs(
