@@ -39,7 +39,7 @@ def shrink_frames(frames: UInt8Array, size: tuple[int, int]) -> Tensor:
 def shrink_mask(mask: BoolArray, size: tuple[int, int]) -> Tensor:
     """bool (H, W) to float32 (h, w): the share of each pixel that the mask covers."""
     height, width = size
-    soft: FloatArray = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    soft: FloatArray = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     return torch.from_numpy(soft)
 
 
