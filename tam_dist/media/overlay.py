@@ -76,7 +76,8 @@ def write_overlay(
     except (OSError, av.error.FFmpegError) as error:
         raise StorageError(f"The overlay {target} cannot be written: {error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where the folder could not even be made, there is nothing to remove
+            partial.unlink(missing_ok=True)
     return target
 
 

@@ -46,8 +46,8 @@ class VideoReader(Protocol):
 def open_video(uri: str | Path, *, reader: str = "auto", index: VideoIndex | None = None) -> VideoReader:
     """Open a video file, a folder of images, or an fsspec URL of either.
 
-    ``reader`` is ``auto`` (decord where it is exact and no slower, PyAV elsewhere), ``pyav`` or ``decord``; folders need none.
-    ``index`` saves the pass over the file where another process has built it already. Raises :class:`VideoError`.
+    ``reader`` is ``auto`` (decord where it is exact and keyframes are close, PyAV elsewhere), ``pyav`` or ``decord``; folders
+    need none. ``index`` saves the pass over the file where another process has built it already. Raises :class:`VideoError`.
     """
     if reader not in ("auto", "pyav", "decord"):
         raise VideoError(f"There is no video reader {reader!r}; media.reader is auto, pyav or decord.")

@@ -16,6 +16,7 @@ from tam_dist.media.container import VideoContainer
 from tam_dist.media.source import Source
 
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})  # what MP4, MOV and Matroska all take
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
 class SoundTrack:
@@ -37,7 +38,9 @@ class SoundTrack:
             self._output = out.add_stream_from_template(self._input)
             self._packets = self._copied()
         else:
-            self._output = out.add_stream("aac", rate=codec.sample_rate, layout=codec.layout.name)
+            # By number: many files do not say which channel is which, and the encoder refuses an unnamed layout.
+            layout = _LAYOUTS.get(codec.layout.nb_channels, "stereo")
+            self._output = out.add_stream("aac", rate=codec.sample_rate, layout=layout)
             self._packets = self._encoded()
 
     def write_until(self, seconds: float) -> None:

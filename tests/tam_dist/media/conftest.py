@@ -110,11 +110,7 @@ def encode(path: Path, clip: Clip) -> Path:
         stream.time_base = stream.codec_context.time_base = Fraction(1, RATE if clip.times is None else 1000)
         if clip.rotate:
             stream.set_display_rotation(clip.rotate)
-        audio = (
-            out.add_stream(clip.audio_codec, rate=16000, layout="mono")
-            if clip.audio_seconds
-            else None
-        )
+        audio = out.add_stream(clip.audio_codec, rate=16000, layout="mono") if clip.audio_seconds else None
         for number in range(clip.frames):
             frame = av.VideoFrame.from_ndarray(picture(number, *clip.size), format="rgb24")
             time = number if clip.times is None else clip.times[number]
