@@ -53,8 +53,8 @@ WINDOW = 3
 MOVE_AFTER = 8.0
 #: Seconds after which calls to a role without any living worker fail.
 GIVE_UP_AFTER = 180.0
-#: How often silent workers are looked at.
-_TICK = 1.0
+#: How often dead workers are asked whether they are back.
+_TICK = 0.25
 
 _DEATHS = (RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError)
 ActorClasses = Mapping[Role, type[WorkerActor]]
@@ -79,6 +79,7 @@ class _Lane:
     calls: dict[int, Call] = field(default_factory=dict)
     waiting: deque[tuple[Call, tuple[Payload, ...]]] = field(default_factory=deque)
     down_since: float | None = None
+    pinged: bool = False
 
     @property
     def down_for(self) -> float:
@@ -252,23 +253,27 @@ class RayExecutor:
         lost, lane.calls = lane.calls, {}
         for number, call in enumerate(lost.values()):
             self._completed.append(_died(lane.worker, call, running=number == 0))
-        self._ping(lane, replace=isinstance(error, ActorDiedError))
-
-    def _ping(self, lane: _Lane, *, replace: bool) -> None:
-        if replace:  # Ray will not bring it back: somebody killed it for good
+        if isinstance(error, ActorDiedError):  # Ray will not bring it back: somebody killed it for good
             lane.actor = self._create(lane.worker)
+        self._ping(lane)
+
+    def _ping(self, lane: _Lane) -> None:
+        lane.pinged = True
         self._expect(lane, lane.actor.ping.remote(), None)
 
     def _on_pong(self, lane: _Lane, error: BaseException | None) -> None:
+        lane.pinged = False
         if error is None:
             log.info("%s is back after %.1f s", lane.worker, lane.down_for)
             lane.down_since = None
-        else:
-            self._ping(lane, replace=True)
+        elif isinstance(error, ActorDiedError):
+            lane.actor = self._create(lane.worker)
 
     def _look_after_the_dead(self) -> None:
-        """Hand back what waits for workers that do not come back soon."""
+        """Ask them again, and hand back what waits for those that do not come back soon."""
         for lane in self._lanes.values():
+            if lane.down_since is not None and not lane.pinged:
+                self._ping(lane)
             if not lane.waiting or lane.down_for < MOVE_AFTER:
                 continue
             others = [w for w in self.workers(lane.worker.role) if self._lanes[w].down_for < MOVE_AFTER]

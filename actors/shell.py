@@ -78,8 +78,7 @@ class WorkerActor(ABC):
         self._calls += 1
         return self._worker.run(call, *payloads)
 
-    # Retried until the actor is back: how the executor learns of a restart. Nothing else may be retried, see executor.py.
-    @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
+    @ray.method(concurrency_group=CONTROL)
     def ping(self) -> int:
         """The process id, once the worker can take calls."""
         return os.getpid()

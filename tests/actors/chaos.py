@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import ray
@@ -27,7 +27,8 @@ WORKERS = (*(role.value for role in Role), "two")
 class Killer:
     """Kills ``kills`` processes of the run in ``namespace``, one every ``pause`` seconds (least, most), in a thread.
 
-    ``kinds`` are drawn in turn, so that each of them dies; "driver" calls ``kill_driver``.
+    ``kinds`` are drawn in turn, so that each of them dies; "driver" and "node" call ``kill_driver`` and
+    ``kill_node``.
     """
 
     def __init__(
@@ -39,13 +40,14 @@ class Killer:
         pause: tuple[float, float],
         seed: int,
         kill_driver: Callable[[], None] = lambda: None,
+        kill_node: Callable[[], None] = lambda: None,
     ) -> None:
         self._namespace = namespace
         self._kills = kills
         self._kinds = kinds
         self._pause = pause
         self._random = random.Random(seed)
-        self._kill_driver = kill_driver
+        self._special = {"driver": kill_driver, "node": kill_node}
         self._stop = threading.Event()
         self.killed: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -54,7 +56,7 @@ class Killer:
     def done(self) -> bool:
         return self.killed.total() >= self._kills
 
-    def __enter__(self) -> Killer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -73,8 +75,8 @@ class Killer:
                 continue  # whoever would have told the process ids is being restarted itself
 
     def _kill(self, kind: str) -> bool:
-        if kind == "driver":
-            self._kill_driver()
+        if kind in self._special:
+            self._special[kind]()
             return True
         coordinator = find_coordinator(self._namespace)
         if coordinator is None:
@@ -103,7 +105,7 @@ class Reader:
         self.torn: list[str] = []
         self.reads = 0
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

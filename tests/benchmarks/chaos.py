@@ -1,0 +1,184 @@
+"""Kill everything, at random moments, and compare the masks with those of an undisturbed run.
+
+    python tests/benchmarks/chaos.py --kills 30 --seed 1
+
+Six videos are tracked on Ray by a driver in a process of its own while decoders, propagators, refiners, writers (one or two
+at once), the coordinator and the driver are killed with SIGKILL; a driver that died is started again. Once all videos are
+done another round begins, until enough was killed. A reader polls meanwhile. Models are stand-ins whose masks show any
+step on a wrong state; ``--real`` takes the real ones, with random weights. ``--nodes`` adds a machine of its own for the
+workers (ray.cluster_utils.Cluster), which is lost and replaced, too. ``--address`` joins a running cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import ray
+from ray.cluster_utils import Cluster
+
+from actors.coordinator import find_coordinator
+from actors.driver import run_on_ray
+from actors.executor import ACTORS
+from storage.project_store import ProjectStore
+from tam_dist.config import Config, from_dict, load_config
+from tam_dist.coordination.calls import Role
+from tam_dist.coordination.inline import InlineExecutor
+from tam_dist.coordination.scheduler import Scheduler
+from tam_dist.coordination.video import VideoJob
+from tam_dist.preparation import job_of, settle
+from tam_dist.running import run_inline
+from tam_dist.workers.decoder import DecoderWorker
+from tam_dist.workers.standin import StandInPropagator, StandInRefiner
+from tam_dist.workers.writer import WriterWorker
+from tests.actors.chaos import WORKERS, Killer, Reader
+from tests.actors.corpus import CLIPS, Clip, fingerprints, projects, write_videos
+from tests.actors.standins import PACE, STAND_INS
+from tests.tiny import write_weights
+
+SHAPE = (
+    "cluster.preset=cpu",
+    "cluster.propagators=2",
+    "cluster.refiners=1",
+    "cluster.decoders=2",
+    "cluster.writers=2",
+    "cluster.max_deaths_per_chunk=1000",  # who kills at random will hit the same chunk now and then
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pause", type=float, nargs=2, default=(0.5, 4.0), metavar=("LEAST", "MOST"))
+    parser.add_argument("--length", type=int, default=3, help="the clips' lengths are multiplied by this")
+    parser.add_argument("--real", action="store_true")
+    parser.add_argument("--nodes", action="store_true")
+    parser.add_argument("--address")
+    parser.add_argument("--drive", help=argparse.SUPPRESS)
+    parser.add_argument("--namespace", default="chaos", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.drive:
+        drive(Path(arguments.drive), arguments.namespace, arguments.address, arguments.real)
+    else:
+        with tempfile.TemporaryDirectory(prefix="tam-dist-chaos-") as folder:
+            Chaos(Path(folder), arguments).run()
+
+
+def drive(folder: Path, namespace: str, address: str, real: bool) -> None:
+    """The driver's process: continue every project."""
+    stores = [ProjectStore.open(project, write=False) for project in sorted(folder.iterdir())]
+    config = from_dict(dict(stores[0].manifest.config))
+    jobs = [job_of(store) for store in stores]
+    for outcome in run_on_ray(jobs, config, address=address, namespace=namespace, actors=ACTORS if real else STAND_INS):
+        outcome.raise_failure()
+
+
+class Chaos:
+    def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
+        self.folder = folder
+        self.arguments = arguments
+        self.config = settle(load_config([*write_weights(folder), *SHAPE]))
+        clips = [Clip(c.name, c.frames * arguments.length, c.height, c.width, c.kind) for c in CLIPS]
+        self.videos = write_videos(folder / "videos", clips)
+        self.killed: Counter[str] = Counter()
+        self.reads = 0
+        self.cluster: Cluster | None = None
+        self.node: object = None
+
+    def run(self) -> None:
+        began = time.monotonic()
+        undisturbed = self.folder / "undisturbed"
+        run_undisturbed(projects(self.videos, undisturbed, self.config), self.config, self.arguments.real)
+        want = fingerprints(undisturbed)
+        self.start()
+        try:
+            rounds = 0
+            while self.killed.total() < self.arguments.kills:
+                rounds += 1
+                self.round(self.folder / f"round{rounds}", rounds, want)
+        finally:
+            coordinator = find_coordinator("chaos")
+            if coordinator is not None:
+                ray.kill(coordinator)
+            ray.shutdown()
+            if self.cluster is not None:
+                self.cluster.shutdown()
+        print(
+            f"{self.killed.total()} kills in {rounds} rounds, {time.monotonic() - began:.0f} s: {dict(self.killed)}; "
+            f"{self.reads} chunks read meanwhile, none torn; masks, scores, revisions and files as undisturbed",
+            flush=True,
+        )
+
+    def start(self) -> None:
+        if self.arguments.address is None:
+            self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "include_dashboard": False})
+            self.arguments.address = self.cluster.address
+            if self.arguments.nodes:
+                self.node = self.cluster.add_node(num_cpus=4)
+        ray.init(address=self.arguments.address, log_to_driver=False, logging_level="ERROR")
+
+    def round(self, out: Path, number: int, want: dict[str, dict[str, str]]) -> None:
+        projects(self.videos, out, self.config)
+        driver = self.driver(out)
+
+        def kill_driver() -> None:
+            driver.kill()
+
+        kinds = [*WORKERS, "coordinator", "driver", *(["node"] if self.arguments.nodes else [])]
+        killer = Killer(
+            "chaos",
+            self.arguments.kills - self.killed.total(),
+            kinds,
+            pause=tuple(self.arguments.pause),
+            seed=self.arguments.seed + number,
+            kill_driver=kill_driver,
+            kill_node=self.kill_node,
+        )
+        with killer, Reader(out) as reader:
+            while driver.wait() != 0:
+                assert driver.returncode < 0, f"the driver failed with exit code {driver.returncode}"
+                driver = self.driver(out)
+        self.killed += killer.killed
+        self.reads += reader.reads
+        print(f"round {number}: {dict(killer.killed)}", flush=True)
+        assert not reader.torn, reader.torn
+        assert fingerprints(out) == want
+
+    def driver(self, out: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, __file__, "--drive", str(out), "--address", self.arguments.address]
+        return subprocess.Popen(command + ["--real"] * self.arguments.real, stderr=subprocess.DEVNULL)
+
+    def kill_node(self) -> None:
+        assert self.cluster is not None
+        self.cluster.remove_node(self.node, allow_graceful=False)
+        self.node = self.cluster.add_node(num_cpus=4)
+
+
+def run_undisturbed(jobs: list[VideoJob], config: Config, real: bool) -> None:
+    if real:
+        for outcome in run_inline(jobs, config):
+            outcome.raise_failure()
+        return
+    executor = InlineExecutor(
+        {
+            Role.DECODER: [DecoderWorker],
+            Role.PROPAGATOR: [lambda: StandInPropagator(PACE)],
+            Role.REFINER: [lambda: StandInRefiner(PACE)],
+            Role.WRITER: [WriterWorker],
+        }
+    )
+    scheduler = Scheduler(executor, config)
+    for job in jobs:
+        scheduler.add(job)
+    scheduler.run()
+    executor.close()
+
+
+if __name__ == "__main__":
+    main()
