@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +14,7 @@ from tam_dist.coordination.video import FINAL, VideoState
 if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.table import Table
+    from rich.text import Text
 
     from tam_dist.monitoring.report import RunReport, VideoReport
 
@@ -45,7 +47,6 @@ def video_table(videos: tuple[VideoReport, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, justify in (("video", "left"), ("state", "left"), ("frames", "right"), ("", "right"), ("frames/s", "right")):
         table.add_column(heading, justify=justify, no_wrap=heading != "video")  # type: ignore[arg-type]
-    table.add_column("")
     for video in videos:
         share = f"{video.frames_done / video.frames_total:.0%}" if video.frames_total else ""
         table.add_row(
@@ -54,9 +55,15 @@ def video_table(videos: tuple[VideoReport, ...]) -> Table:
             f"{video.frames_done}/{video.frames_total}" if video.frames_total else "",
             share,
             f"{video.frames_per_second:.1f}" if video.frames_per_second else "",
-            Text(video.reason),
         )
     return table
+
+
+def reasons(videos: Iterable[VideoReport]) -> list[Text]:
+    """A line for each video that has one; in a table's column they would be a word wide."""
+    from rich.text import Text
+
+    return [Text(f"{video.name}: {video.reason}") for video in videos if video.reason]
 
 
 def stage_table(report: RunReport) -> Table:

@@ -54,9 +54,9 @@ def status(
 def _view(found: FolderStatus) -> Group:
     from rich.console import Group
 
-    from tam_dist.cli.run_view import stage_table, summary, video_table
+    from tam_dist.cli.run_view import reasons, stage_table, summary, video_table
 
-    parts: list[Any] = [video_table(found.videos)]
+    parts: list[Any] = [video_table(found.videos), *reasons(found.videos)]
     if found.report is not None:
         parts += ["", f"total: {summary(found.report)}"]
         if found.live:

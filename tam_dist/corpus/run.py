@@ -26,7 +26,7 @@ from tam_dist.running import as_sentence
 
 FAILED = "failed.jsonl"
 #: Videos looked at at the same time; it is the disk's or the network's time that is saved.
-_PREPARERS = 4
+PREPARERS = 4
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class _Run:
     def run(self, lines: Sequence[Line], show: Show | None) -> CorpusResult:
         began = time.monotonic()
         named, broken = name_projects(lines, lambda name: project_owner(self._folder, name))
-        with RunMonitor(self._folder, _conditions(self._config, self._executor), show) as monitor:
+        with RunMonitor(self._folder, conditions_of(self._config, self._executor), show) as monitor:
             for line in broken:
                 self._fail(line, f"line {line.number}", line.reason, monitor)
             monitor.note(*(VideoReport(name, line.video, PREPARING) for name, line in named.items()))
@@ -138,7 +138,7 @@ class _Run:
     def _prepare(self, named: Mapping[str, CorpusLine], monitor: RunMonitor) -> dict[str, VideoJob]:
         """The jobs by name; those that are done or broken are noted instead."""
         jobs: dict[str, VideoJob] = {}
-        with ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare") as pool:
+        with ThreadPoolExecutor(PREPARERS, thread_name_prefix="prepare") as pool:
             names = {pool.submit(self._prepare_one, name, line): name for name, line in named.items()}
             for future in as_completed(names):
                 name, line = names[future], named[names[future]]
@@ -197,5 +197,6 @@ def _failed(line: Line, name: str, reason: str) -> FailedVideo:
     return FailedVideo(line.number, line.video, name if isinstance(line, CorpusLine) else None, reason)
 
 
-def _conditions(config: Config, executor: ExecutorName) -> Conditions:
+def conditions_of(config: Config, executor: ExecutorName) -> Conditions:
+    """What the speed of a run with ``config`` depends on."""
     return Conditions(executor, config.models.xmem, config.models.sam, config.runtime.device, config.propagation.short_side)

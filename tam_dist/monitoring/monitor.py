@@ -11,8 +11,8 @@ from typing import Self
 from storage.location import Location
 from tam_dist.coordination.events import Event
 from tam_dist.coordination.video import VideoJob
-from tam_dist.errors import StorageError
-from tam_dist.monitoring.report import REPORT, Conditions, RunRecorder, RunReport, VideoReport
+from tam_dist.errors import SchemaError, StorageError
+from tam_dist.monitoring.report import REPORT, Conditions, RunRecorder, RunReport, VideoReport, read_report
 from tam_dist.monitoring.requests import discard_requests, take_requests
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class RunMonitor:
 
     def __init__(self, folder: Location, conditions: Conditions, show: Show | None = None) -> None:
         self._folder = folder
-        self._recorder = RunRecorder(conditions)
+        self._recorder = RunRecorder(conditions, _earlier(folder))
         self._show = show
         self._names: dict[str, str] = {}
         self._interval = LOCAL_SECONDS if folder.is_local else REMOTE_SECONDS
@@ -104,3 +104,11 @@ class RunMonitor:
             _log.warning("%s", error)
         now = time.monotonic()
         self._write_due = now + max(self._interval, (now - began) / _WRITING_SHARE)
+
+
+def _earlier(folder: Location) -> RunReport | None:
+    try:
+        return read_report(folder)
+    except (SchemaError, StorageError) as error:  # only its measurements are lost: a new one is written at once
+        _log.warning("%s", error)
+        return None

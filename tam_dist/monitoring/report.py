@@ -124,10 +124,15 @@ class _VideoAccount:
 class RunRecorder:
     """A listener that keeps a run's report: of videos that are :meth:`noted <note>` and of jobs that are :meth:`added <add>`.
 
-    ``clock`` gives seconds as ``time.monotonic``. Not thread-safe.
+    ``earlier`` is the report of the run before, whose measured costs stand until this run has its own. ``clock`` gives
+    seconds as ``time.monotonic``. Not thread-safe.
     """
 
-    def __init__(self, conditions: Conditions, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, conditions: Conditions, earlier: RunReport | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        same = earlier is not None and earlier.conditions == conditions
+        self._earlier = dict(earlier.seconds_per_megapixel) if earlier is not None and same else {}
         self.stages = StageAccounts(clock)
         self._clock = clock
         self._conditions = conditions
@@ -188,7 +193,8 @@ class RunRecorder:
             frames_per_second=self._recent_rate(),
             new_frames=self._new_frames,
             bytes_in_flight=self.stages.bytes_in_flight,
-            seconds_per_megapixel={
+            seconds_per_megapixel=self._earlier
+            | {
                 stage.role.value: stage.seconds / self._megapixels[stage.role]
                 for stage in stages
                 if stage.seconds and self._megapixels[stage.role]

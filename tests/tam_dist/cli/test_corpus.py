@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,27 +29,31 @@ PROMPTS = [{"object": "cat", "frame": 0, "clicks": [[12, 18, 1]]}]
 INLINE = ["--executor", "inline"]
 
 
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def make_corpus(folder: Path) -> Path:
     """Two clips and a line whose video is missing."""
     for name, frames in (("a", 12), ("b", 20)):
-        encode_clip(tmp_path / f"{name}.mp4", frames)
-    path = tmp_path / "corpus.jsonl"
+        encode_clip(folder / f"{name}.mp4", frames)
+    path = folder / "corpus.jsonl"
     path.write_text("".join(json.dumps({"video": f"{name}.mp4", "prompts": PROMPTS}) + "\n" for name in "abc"))
     return path
 
 
-@pytest.fixture
-def finished(corpus: Path, tiny_settings: Settings, capfd: pytest.CaptureFixture[str]) -> Path:
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def finished(corpus: Path, tiny_settings: Settings) -> Path:
     """The folder of a run that has ended."""
-    out = corpus.parent / "out"
+    out = corpus.parent / "finished"
     assert command(["run", str(corpus), "--out", str(out), *INLINE, *tiny_settings]) == ExitCode.SOME_FAILED
     return out
 
 
 def long_corpus(folder: Path, count: int = 2) -> Path:
     """Videos that take longer than a test needs to look at them."""
-    write_frames(folder / "long", moving_square(400))
+    write_frames(folder / "long", moving_square(240))
     path = folder / "long.jsonl"
     path.write_text("".join(json.dumps({"video": "long", "prompts": PROMPTS, "name": f"v{n}"}) + "\n" for n in range(count)))
     return path
@@ -76,15 +81,16 @@ def frames_done(out: Path) -> int:
     return 0 if report is None else report.new_frames
 
 
-def test_a_run_says_what_became_of_it(finished: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_run_says_what_became_of_it(corpus: Path, tiny_settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
+    out = corpus.parent / "out"
+    assert command(["run", str(corpus), "--out", str(out), *INLINE, *tiny_settings]) == ExitCode.SOME_FAILED
     said = capfd.readouterr()
-    assert f"2 videos done, 1 failed (reasons in {finished}/failed.jsonl); 32 frames" in said.out
-    assert f"c failed: There is no video at {finished.parent}/c.mp4." in said.err
+    assert f"2 videos done, 1 failed (reasons in {out}/failed.jsonl); 32 frames" in said.out
+    assert f"c failed: There is no video at {corpus.parent}/c.mp4." in said.err
     assert "run the same command again" in said.err
 
 
 def test_a_second_run_and_its_json(finished: Path, tiny_settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
-    capfd.readouterr()
     corpus = finished.parent / "corpus.jsonl"
     assert command(["run", str(corpus), "--out", str(finished), *INLINE, "--json", "--quiet", *tiny_settings]) == 3
     said = capfd.readouterr()
@@ -99,7 +105,7 @@ def test_a_second_run_and_its_json(finished: Path, tiny_settings: Settings, capf
 
 
 def test_a_folder_with_one_rule(corpus: Path, tiny_settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
-    out = corpus.parent / "out"
+    out = corpus.parent / "ruled"
     click = ["--click", "cat@0:12,18"]
     assert command(["run", str(corpus.parent / "?.mp4"), *click, "--out", str(out), *INLINE, *tiny_settings]) == ExitCode.DONE
     assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["a", "b"]
@@ -116,13 +122,12 @@ def test_a_folder_with_one_rule(corpus: Path, tiny_settings: Settings, capfd: py
 )
 def test_what_is_refused(arguments: list[str], code: int, reason: str, corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     given = [argument.replace("{corpus}", str(corpus)) for argument in arguments]
-    assert command(["run", *given, "--out", str(corpus.parent / "out")]) == code
+    assert command(["run", *given, "--out", str(corpus.parent / "refused")]) == code
     assert reason in capfd.readouterr().err
-    assert not (corpus.parent / "out").exists()
+    assert not (corpus.parent / "refused").exists()
 
 
 def test_status_of_a_run_that_has_ended(finished: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    capfd.readouterr()
     assert command(["status", str(finished)]) == 0
     shown = capfd.readouterr().out
     for words in ("done", "failed", "20/20", "There is no video at", "1 of 3 are not done."):
@@ -134,14 +139,23 @@ def test_status_of_a_run_that_has_ended(finished: Path, capfd: pytest.CaptureFix
 
 
 def test_status_of_a_project_and_of_a_folder_of_projects(finished: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    capfd.readouterr()
     assert command(["status", str(finished / "b")]) == 0
     assert "20/20" in capfd.readouterr().out
-    (finished / "run.json").unlink()
-    assert command(["status", str(finished), "--json"]) == 0
+    without_report = shutil.copytree(finished, finished.parent / "copy", ignore=shutil.ignore_patterns("run.json"))
+    assert command(["status", str(without_report), "--json"]) == 0
     assert [v["state"] for v in json.loads(capfd.readouterr().out)["videos"]] == ["done", "done"]
     assert command(["status", str(finished.parent / "nothing")]) == 1
     assert "neither a project nor the folder of a run" in capfd.readouterr().err
+
+
+def test_a_plan(finished: Path, tiny_settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
+    corpus = str(finished.parent / "corpus.jsonl")
+    assert command(["plan", corpus, "--out", str(finished.parent / "nowhere"), *tiny_settings]) == 0
+    shown = capfd.readouterr().out
+    for words in ("propagator-0", "There is no video at", "32 frames, about", "not measured on this machine"):
+        assert words in shown
+    assert command(["plan", corpus, "--out", str(finished), *INLINE, *tiny_settings, "--json"]) == 0
+    assert [v["state"] for v in json.loads(capfd.readouterr().out)["videos"]] == ["done", "done", "failed"]
 
 
 def test_nothing_to_cancel(finished: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +174,7 @@ def test_watching_and_cancelling_a_run_of_another_process(
     shown = capfd.readouterr().out
     for words in ("tracking", "propagator", f"Being written by process {process.pid}", "stage"):
         assert words in shown
-    assert command(["cancel", str(out), "--video", "v9"]) == ExitCode.USAGE
+    assert command(["cancel", str(out), "--video", "v00"]) == ExitCode.USAGE
     assert "did you mean 'v" in capfd.readouterr().err
     assert command(["cancel", str(out / "v0")]) == 0
     assert command(["cancel", str(out)]) == 0
@@ -175,22 +189,20 @@ def test_interrupting_and_killing_a_run_changes_no_mask(
 ) -> None:
     corpus, out = long_corpus(tmp_path), tmp_path / "out"
     process = start(corpus, out, tiny_settings)
-    until(lambda: frames_done(out) >= 32, process)
+    until(lambda: frames_done(out), process)
     process.send_signal(signal.SIGINT)
     result, said = process.communicate(timeout=120)
     assert process.returncode == ExitCode.INTERRUPTED
     assert json.loads(result)["stopped"] == 2
     assert "stopping after the chunk under way" in said
-    before = json.loads(result)["frames"]
 
     process = start(corpus, out, tiny_settings)
-    until(lambda: frames_done(out) >= 32, process)
+    until(lambda: frames_done(out), process)
     process.kill()
     process.communicate()
     assert command(["status", str(out), "--json"]) == 0
     fields = json.loads(capfd.readouterr().out)
     assert (fields["live"], {v["state"] for v in fields["videos"]}) == (False, {"interrupted"})
-    assert all(v["frames_done"] * 2 > before / 2 for v in fields["videos"])
 
     assert command(["run", str(corpus), "--out", str(out), *INLINE, *tiny_settings]) == ExitCode.DONE
     given = [tam_dist.click("cat", 12, 18)]

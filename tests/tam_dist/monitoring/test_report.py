@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
 
 def test_a_video_from_waiting_to_done() -> None:
     clock = Clock()
-    recorder = RunRecorder(CONDITIONS, clock)
+    recorder = RunRecorder(CONDITIONS, clock=clock)
     recorder.note(VideoReport("a", "a.mp4", PREPARING))
     recorder.note(VideoReport("b", "b.mp4", "failed", reason="It is empty."))
     recorder.add("a", job("a"))
@@ -79,7 +80,10 @@ def test_cost_is_counted_at_the_size_that_each_stage_works_at() -> None:
     recorder(ChunkCommitted(f"{ROOT}/a", 0, 10, 10, new=True))
     source, working = 10 * 1.92 * 0.96, 10 * 0.96 * 0.48
     expected = {"decoder": 1 / source, "propagator": 8 / working, "writer": 2 / source}
-    assert recorder.report().seconds_per_megapixel == pytest.approx(expected)
+    report = recorder.report()
+    assert report.seconds_per_megapixel == pytest.approx(expected)
+    assert RunRecorder(CONDITIONS, report).report().seconds_per_megapixel == pytest.approx(expected)  # of a run without work
+    assert RunRecorder(replace(CONDITIONS, device="cuda"), report).report().seconds_per_megapixel == {}
 
 
 @given(st.text(max_size=8), st.floats(0, 1e6), st.sampled_from([None, *Role]))
