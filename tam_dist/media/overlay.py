@@ -24,6 +24,7 @@ LabelSource = Callable[[int], LabelArray | None]
 """The label map (H, W) of a frame number, or None where the frame has not been tracked."""
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_MARK = "overlay by tam-dist"
 _READ_AT_ONCE = 16
 _BT709 = 1
 _LIMITED_RANGE = 1
@@ -46,8 +47,8 @@ def write_overlay(
     container takes it, else becomes AAC. The file appears under its name when it is whole. ``on_frame`` is told each frame
     written. Memory does not grow with length. Returns the path.
 
-    Raises :class:`VideoError` where the suffix is another, the file exists (unless ``overwrite``) or is the source itself, and
-    :class:`StorageError` where it cannot be written.
+    Raises :class:`VideoError` where the suffix is another, the file is the source itself, or it exists and is not an older
+    overlay (unless ``overwrite``), and :class:`StorageError` where it cannot be written.
     """
     target = Path(out_path)
     source = resolve(reader.info.uri)
@@ -59,6 +60,7 @@ def write_overlay(
             av.open(str(partial), "w", format=_FORMATS[target.suffix.lower()], options={"movflags": "+faststart"}) as out,
             contextlib.ExitStack() as stack,
         ):
+            out.metadata["comment"] = _MARK
             pictures = _Pictures(reader, out)
             track = None
             if sound and reader.info.has_audio:
@@ -87,8 +89,17 @@ def _check_target(target: Path, source: Source, overwrite: bool) -> None:
     if target.exists():
         if source.is_local and target.samefile(source.path):
             raise VideoError(f"The overlay would overwrite its own source {target}; choose another name.")
-        if not overwrite:
-            raise VideoError(f"{target} exists already; remove it or choose another name.")
+        if not overwrite and not _is_overlay(target):
+            raise VideoError(f"{target} exists already and is no overlay of tam-dist; remove it or choose another name.")
+
+
+def _is_overlay(path: Path) -> bool:
+    """Whether :func:`write_overlay` made the file: it may then be made anew, as it is after every resumed run."""
+    try:
+        with av.open(str(path), metadata_errors="ignore") as file:
+            return _MARK in file.metadata.values()
+    except (av.error.FFmpegError, OSError):
+        return False
 
 
 def _drawn(reader: VideoReader, masks: LabelSource, objects: Sequence[TrackedObject], style: Style) -> Iterator[UInt8Array]:

@@ -124,6 +124,17 @@ def test_an_overlay_never_destroys_what_is_there(clips: GetClip, tmp_path: Path)
     assert there.read_bytes()[4:8] == b"ftyp"
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_an_older_overlay_is_made_anew(tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(folder / "0.png")
+    with open_video(folder) as video:
+        path = write_overlay(video, lambda frame: None, OBJECTS, tmp_path / f"o{suffix}")
+        first = path.stat().st_ino
+        assert write_overlay(video, masks(48, 64), OBJECTS, path).stat().st_ino != first
+
+
 def test_a_place_that_cannot_be_written_is_named(clips: GetClip, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with open_video(clips("plain.mp4")) as video, pytest.raises(StorageError, match=r"file/o\.mp4 cannot be written"):
