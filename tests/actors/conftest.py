@@ -16,7 +16,14 @@ from tam_dist.running import run_inline
 from tests.actors.corpus import Clip, fingerprints, projects, write_videos
 
 #: Those tests' actors share the GPUs that Ray believes in; none is touched.
-SHAPE = ("cluster.preset=cpu", "cluster.propagators=2", "cluster.refiners=1", "cluster.decoders=2", "cluster.writers=2")
+SHAPE = (
+    "cluster.preset=cpu",
+    "cluster.propagators=2",
+    "cluster.refiners=1",
+    "cluster.decoders=2",
+    "cluster.writers=2",
+    "runtime.threads=2",  # unlike the one thread that Ray gives an actor by default
+)
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +31,6 @@ def cluster() -> Iterator[None]:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_free_objects_period_milliseconds", "100")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
-    if dev := os.environ.get("DEV_RAY"):
-        ray.init(address=dev, log_to_driver=False)
-        yield
-        return
     ray.init(
         address="local",
         num_cpus=4,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from actors.decoder import Decoder
 from actors.executor import ActorClasses
 from actors.mask_writer import MaskWriter
 from actors.shell import ActorSetup, WorkerActor
+from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
+from tam_dist.coordination.inline import InlineExecutor
+from tam_dist.coordination.scheduler import Scheduler
+from tam_dist.coordination.video import VideoJob
 from tam_dist.workers.base import Worker
+from tam_dist.workers.decoder import DecoderWorker
 from tam_dist.workers.standin import Pace, StandInPropagator, StandInRefiner
+from tam_dist.workers.writer import WriterWorker
 
 #: Asks in the middle of chunks; slow enough that something can die while it runs.
 PACE = Pace(frame_seconds=0.01, ask_every=11, answer_seconds=0.03)
@@ -34,3 +42,20 @@ STAND_INS: ActorClasses = {
     Role.REFINER: StandInRefinerActor,
     Role.WRITER: MaskWriter,
 }
+
+
+def run_stand_ins(jobs: Sequence[VideoJob], config: Config) -> None:
+    """The undisturbed run, without Ray."""
+    executor = InlineExecutor(
+        {
+            Role.DECODER: [DecoderWorker],
+            Role.PROPAGATOR: [lambda: StandInPropagator(PACE)],
+            Role.REFINER: [lambda: StandInRefiner(PACE)],
+            Role.WRITER: [WriterWorker],
+        }
+    )
+    scheduler = Scheduler(executor, config)
+    for job in jobs:
+        scheduler.add(job)
+    scheduler.run()
+    executor.close()

@@ -6,16 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
 
+from actors.coordinator import find_coordinator
 from actors.driver import run_on_ray
 from tam_dist.config import Config
+from tam_dist.coordination.calls import Role
 from tam_dist.coordination.events import Event, SegmentationAsked
 from tests.actors.corpus import Clip, fingerprints, projects
 
 Fingerprints = dict[str, dict[str, str]]
 
 
-@pytest.mark.parametrize(("propagators", "sessions"), [(1, 1), (1, 3), (2, 2), (4, 2)])
+@pytest.mark.parametrize(
+    ("propagators", "sessions"),
+    [(1, 1), pytest.param(1, 3, marks=pytest.mark.slow), pytest.param(2, 2, marks=pytest.mark.slow), (4, 2)],
+)
 def test_labels_are_bit_identical_to_the_run_without_ray(
     propagators: int,
     sessions: int,
@@ -38,3 +44,7 @@ def test_labels_are_bit_identical_to_the_run_without_ray(
         outcome.raise_failure()
     assert fingerprints(tmp_path) == undisturbed
     assert any(isinstance(e, SegmentationAsked) for e in events)
+    stats = ray.get(find_coordinator(namespace).stats.remote())  # type: ignore[union-attr]
+    with_torch = [found for worker, found in stats.items() if worker.role in (Role.PROPAGATOR, Role.REFINER)]
+    assert len(with_torch) >= propagators + 1
+    assert {found.threads for found in with_torch} == {config.runtime.threads}

@@ -27,18 +27,12 @@ from actors.driver import run_on_ray
 from actors.executor import ACTORS
 from storage.project_store import ProjectStore
 from tam_dist.config import Config, from_dict, load_config
-from tam_dist.coordination.calls import Role
-from tam_dist.coordination.inline import InlineExecutor
-from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob
 from tam_dist.preparation import job_of, settle
 from tam_dist.running import run_inline
-from tam_dist.workers.decoder import DecoderWorker
-from tam_dist.workers.standin import StandInPropagator, StandInRefiner
-from tam_dist.workers.writer import WriterWorker
 from tests.actors.chaos import WORKERS, Killer, Reader
 from tests.actors.corpus import CLIPS, Clip, fingerprints, projects, write_videos
-from tests.actors.standins import PACE, STAND_INS
+from tests.actors.standins import STAND_INS, run_stand_ins
 from tests.tiny import write_weights
 
 SHAPE = (
@@ -165,19 +159,7 @@ def run_undisturbed(jobs: list[VideoJob], config: Config, real: bool) -> None:
         for outcome in run_inline(jobs, config):
             outcome.raise_failure()
         return
-    executor = InlineExecutor(
-        {
-            Role.DECODER: [DecoderWorker],
-            Role.PROPAGATOR: [lambda: StandInPropagator(PACE)],
-            Role.REFINER: [lambda: StandInRefiner(PACE)],
-            Role.WRITER: [WriterWorker],
-        }
-    )
-    scheduler = Scheduler(executor, config)
-    for job in jobs:
-        scheduler.add(job)
-    scheduler.run()
-    executor.close()
+    run_stand_ins(jobs, config)
 
 
 if __name__ == "__main__":
