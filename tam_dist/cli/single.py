@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tam_dist.coordination.video import VideoJob
     from tam_dist.project import Project
 
-DEMO_CLICK = "rabbit@0:640,360"
+#: One on the rabbit, and three beside it: after the first alone the embedded SAM takes the hill for a part of it.
+DEMO_CLICKS = ["rabbit@0:360,440", "rabbit@0:600,440,-", "rabbit@0:150,470,-", "rabbit@0:480,350,-"]
 
 
 @app.command()
@@ -84,17 +85,24 @@ def demo(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Track the rabbit in a sample video with the embedded models: a project, overlay.mp4 and a contact sheet."""
+    """Track the rabbit in a sample video with the embedded models: a project, overlay.mp4 and a contact sheet.
+
+    An earlier demo at the same place is replaced.
+    """
+    from storage.project_store import ProjectStore
     from tam_dist.cli.sample import sample_video
+    from tam_dist.project import Project
 
     video = str(sample_video())
-    say(f"Tracking one click on the rabbit ({DEMO_CLICK}) through {video}")
+    again = ProjectStore.exists(out) and Project.open(out).video.uri == video  # never another project
+    say(f"Tracking the rabbit from {len(DEMO_CLICKS)} clicks on the first frame of {video}")
     return track(
         video,
         settings,
         out=out,
-        click=[DEMO_CLICK],
+        click=DEMO_CLICKS,
         executor=executor,
+        force=again,
         overlay=True,
         as_json=as_json,
         quiet=quiet,
