@@ -81,6 +81,9 @@ def connect(config: Config, jobs: Sequence[VideoJob] = (), address: str | None =
     if address == "local":
         # Freed objects linger for a second by default: 72 chunks of 20 MB were seen where 8 were in use.
         os.environ.setdefault("RAY_free_objects_period_milliseconds", "100")
+        # Ray runs workers at niceness 15: beside other busy processes they got a twentieth of the time that the same work
+        # got without Ray. Tracking is what the user asked for, not background work.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         ray.init(
             address="local",
             num_cpus=max(os.cpu_count() or 1, math.ceil(cpus_needed(config.cluster))),
@@ -158,8 +161,9 @@ class _Run:
                 for video in set(cancelled() if cancelled is not None else ()) & self._open:
                     self._call(handle.cancel, video)
                 self._listen(handle)
-            except GivenUpError:
+            except GivenUpError:  # this process stood still for long; the coordinator may be about to end
                 handle = None
+                time.sleep(_POLL_SECONDS)
             except RayActorError as error:
                 handle = None
                 self._on_coordinator_death(error)

@@ -208,7 +208,7 @@ class RayExecutor:
             call, payloads = lane.waiting.popleft()
             self._tickets += 1
             lane.calls[self._tickets] = call
-            receipt, payload = lane.actor.run.options(num_returns=2).remote(call, *payloads)
+            receipt, payload = lane.actor.run.remote(call, *payloads)
             self._expect(lane, receipt, self._tickets, payload)
 
     def _expect(self, lane: _Lane, answer: Any, ticket: int | None, payload: Payload = None) -> None:

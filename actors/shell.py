@@ -68,9 +68,10 @@ class WorkerActor(ABC):
     def build(self, setup: ActorSetup) -> Worker:
         """The worker proper; its imports belong inside."""
 
+    @ray.method(num_returns=2)
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
-        """Called with ``num_returns=2``: the receipt goes to the coordinator, the payload stays where it is. Values are
-        returned, never ``ray.put``: an actor's own puts die with it.
+        """Two results: the receipt goes to the coordinator, the payload stays where it is. Values are returned, never
+        ``ray.put``: an actor's own puts die with it.
         """
         if self._failure is not None:
             raise self._failure

@@ -190,6 +190,7 @@ class Scheduler:
                 resume = Resume(call.video, run.generation, call.chunk, self._snapshot_due(run))
                 self._submit(run.propagator, resume, done.payload)
             case Snapshot(), _:
+                run.saving = False
                 self._write(run, call.chunk, done.payload)
             case Write(), _:
                 self._on_written(call, run)
@@ -263,10 +264,11 @@ class Scheduler:
         self._submit(run.writer, Write(run.job.project, run.generation, chunk), step)
 
     def _save_and_stop(self, run: VideoRun) -> None:
-        if not run.idle or run.writing:
+        if not run.idle or run.writing or run.saving:
             return
         if run.saved_chunk < run.next_chunk:
             run.saved_chunk = run.next_chunk
+            run.saving = True
             self._submit(run.propagator, Snapshot(run.job.project, run.generation, run.next_chunk - 1))
         else:
             self._close(run, VideoState.STOPPED)

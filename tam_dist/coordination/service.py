@@ -24,7 +24,7 @@ from tam_dist.coordination.events import (
     VideoStarted,
     WorkerDied,
 )
-from tam_dist.coordination.mailboxes import EventBatch, Mailboxes
+from tam_dist.coordination.mailboxes import EventBatch, GivenUpError, Mailboxes
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
 from tam_dist.errors import ConfigError, TamDistError
@@ -177,6 +177,8 @@ class Service:
                 if not self._drivers.alive:
                     return
         finally:
+            self._broken = self._broken or GivenUpError("The coordinator has ended, since nobody listened: submit again.")
+            self._do_commands()
             self._executor.close()
 
     def _over(self) -> bool:
@@ -193,6 +195,8 @@ class Service:
         return True
 
     def _ask(self, command: Callable[[], _T]) -> _T:
+        if self._broken is not None:
+            raise self._broken
         answer: Future[_T] = Future()
         self._commands.put((command, answer))
         self._executor.wake()

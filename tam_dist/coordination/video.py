@@ -43,7 +43,8 @@ class VideoRun:
 
     ``next_chunk`` is the next one to be tracked, ``saved_chunk`` the one behind the newest checkpoint, ``committed`` the
     number stored. ``current`` is the chunk with the propagator or waiting for a refiner, ``question`` the step result that
-    the refiner is to answer. ``deaths`` counts worker deaths by the chunk they happened on.
+    the refiner is to answer. ``saving``: a snapshot was asked for and is
+    not there yet. ``deaths`` counts worker deaths by the chunk they happened on.
     """
 
     job: VideoJob
@@ -51,6 +52,7 @@ class VideoRun:
     generation: int = 0
     paused: bool = False
     stopping: bool = False
+    saving: bool = False
     propagator: WorkerId | None = None
     decoder: WorkerId | None = None
     writer: WorkerId | None = None
@@ -102,4 +104,5 @@ class VideoRun:
         self.decoded.clear()
         self.writing.clear()
         self.current = self.question = None
+        self.saving = False
         self.state = VideoState.STARTING

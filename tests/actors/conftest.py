@@ -30,6 +30,7 @@ SHAPE = (
 def cluster() -> Iterator[None]:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_free_objects_period_milliseconds", "100")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     ray.init(
         address="local",

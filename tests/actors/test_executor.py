@@ -133,7 +133,7 @@ def test_an_error_arrives_as_itself(executor: RayExecutor, tmp_path: Path) -> No
 def test_an_error_reaches_whoever_was_given_its_reference(executor: RayExecutor, config: Config, tmp_path: Path) -> None:
     """The scheduler never does that; were it to, the step would not run, and the decoder's error would come out."""
     actor = executor._lanes[DECODER].actor
-    _, payload = actor.run.options(num_returns=2).remote(decode(str(tmp_path / "none.mp4"), 0))
+    _, payload = actor.run.remote(decode(str(tmp_path / "none.mp4"), 0))
     step = one(executor, PROPAGATOR, Step("p", 0, 1, False), payload)
     assert isinstance(step.error, VideoError)
 
@@ -186,7 +186,7 @@ def test_calls_to_one_worker_run_in_order_and_few_at_a_time(executor: RayExecuto
     lane = executor._lanes[REFINER]
     assert len(lane.calls) == WINDOW
     assert [c.call.chunk for c in collect(executor, 8)] == list(range(8))  # type: ignore[attr-defined]
-    flood = (lane.actor.run.options(num_returns=2).remote(slow(1)[0]) for _ in range(5 * WINDOW))
+    flood = (lane.actor.run.remote(slow(1)[0]) for _ in range(5 * WINDOW))
     with pytest.raises(PendingCallsLimitExceeded):  # Ray's own limit, behind the window
         list(flood)
 

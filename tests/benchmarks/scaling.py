@@ -16,6 +16,7 @@ more than one lane is the start of so many processes.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import time
 from collections import defaultdict
@@ -77,9 +78,6 @@ class _Lane:
 
     @property
     def run(self) -> _Lane:
-        return self
-
-    def options(self, **options: Any) -> _Lane:
         return self
 
     def remote(self, call: Call, *payloads: Payload) -> Any:
@@ -152,7 +150,6 @@ def main() -> None:
     parser.add_argument("--refiners", type=int, help="as many as propagators by default")
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20.0, help="of tracking, measured part")
-    parser.add_argument("--address", default="local")
     arguments = parser.parse_args()
     count = arguments.propagators
     config = load_config(
@@ -166,10 +163,9 @@ def main() -> None:
             f"tracking.chunk_size={CHUNK}",
         ]
     )
-    if arguments.address == "local":
-        ray.init(address="local", num_cpus=4 * count, include_dashboard=False, log_to_driver=False)
-    else:
-        ray.init(address=arguments.address, log_to_driver=False)
+    # Ray starts as many idle processes as it believes to have CPUs, unless told not to.
+    os.environ.update(RAY_prestart_worker_first_driver="0", RAY_worker_niceness="0")
+    ray.init(address="local", num_cpus=4 * count, include_dashboard=False, log_to_driver=False)
     videos = count * arguments.sessions
     chunks = int(arguments.seconds / (CHUNK * PACE.frame_seconds) / arguments.sessions) + 4
     jobs = [

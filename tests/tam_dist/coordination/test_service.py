@@ -11,6 +11,7 @@ import pytest
 from tam_dist.config import load_config
 from tam_dist.coordination.calls import Completion, Role
 from tam_dist.coordination.events import Event, VideoEnded
+from tam_dist.coordination.mailboxes import GivenUpError
 from tam_dist.coordination.service import Service
 from tam_dist.coordination.video import VideoJob
 from tam_dist.errors import ConfigError, TamDistError
@@ -120,14 +121,16 @@ def test_only_videos_under_way_can_be_cancelled(running: Running) -> None:
 
 
 def test_without_drivers_it_saves_everything_and_ends() -> None:
-    left = Running(lease=0.3)
-    left.service.submit("gone", jobs("a", chunks=2000), config())
-    left.thread.join(timeout=20)
+    left = Running(lease=2.0)
+    left.service.submit("gone", jobs("a", chunks=50_000), config())
+    left.thread.join(timeout=60)
     assert not left.thread.is_alive()
     assert left.executor.closed
     store = left.world.stores["a"]
-    assert 0 < len(store.masks) < 2000
+    assert 0 < len(store.masks) < 50_000
     assert max(store.checkpoints) == len(store.masks) - 1
+    with pytest.raises(GivenUpError):
+        left.service.submit("late", jobs("a"), config())
 
 
 def test_detached_it_stays() -> None:
