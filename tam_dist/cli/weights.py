@@ -49,21 +49,29 @@ def pull(
 
 
 @weights.command()
-def path(name: Annotated[str, typer.Argument(help="embedded, a name from the list, or a file.")], kind: str = "xmem") -> None:
-    """Where a weight file is."""
-    from tam_dist.models.checkpoints import resolve
+def path(
+    name: Annotated[str, typer.Argument(help="embedded, a name from the list, or a file.")],
+    kind: Annotated[str | None, typer.Option(metavar="xmem|sam", help="Of which model; needed for embedded.")] = None,
+) -> None:
+    """Where a weight file is; an error says how to get it where it is not here."""
+    from tam_dist.errors import ConfigError
+    from tam_dist.models.checkpoints import REGISTRY, resolve
 
-    result(str(resolve(name, "sam" if kind == "sam" else "xmem")))
+    chosen = kind or (REGISTRY[name].kind if name in REGISTRY else "xmem")
+    if chosen not in ("xmem", "sam"):
+        raise ConfigError(f"--kind must be xmem or sam, not {chosen!r}.")
+    result(str(resolve(name, "sam" if chosen == "sam" else "xmem")))
 
 
 @weights.command()
-def verify(name: Annotated[str, typer.Argument(help="A name from the list.")]) -> None:
-    """Check a fetched file against what its publisher states."""
-    from tam_dist.models.checkpoints import registered
+def verify(name: Annotated[str, typer.Argument(help="A name from the list, or a file.")]) -> None:
+    """Check a weight file against what its publisher states; any other file for damage."""
+    from tam_dist.models.checkpoints import REGISTRY, resolve
     from tam_dist.models.checkpoints import verify as verify_file
 
-    entry = registered(name)
-    result(f"{entry.path}: sha256 {verify_file(entry.path, entry)}")
+    entry = REGISTRY.get(name)
+    file = resolve(name, entry.kind if entry is not None else "xmem")
+    result(f"{file}: {verify_file(file, entry)}")
 
 
 class _Progress:
