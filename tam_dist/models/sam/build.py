@@ -28,7 +28,7 @@ class SmallSamConfig:
     256
     """
 
-    image_size: int = 320
+    image_size: int = 352
     embed_dim: int = 128
     neck_blocks: int = 2
     transformer_depth: int = 2
