@@ -102,7 +102,8 @@ def test_interrupted_once_it_saves_and_says_how_to_go_on(
 def test_help_and_import_load_nothing_heavy() -> None:
     script = (
         "import sys, tam_dist; from tam_dist.cli import run; code = run(['--help']);"
-        "heavy = {'torch', 'ray', 'zarr', 'gradio', 'av', 'cv2'} & set(sys.modules); print(code, sorted(heavy), file=sys.stderr)"
+        "heavy = {'torch', 'ray', 'zarr', 'gradio', 'av', 'cv2'} & set(sys.modules);"
+        "print(code, sorted(heavy), file=sys.stderr)"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stderr.strip().endswith("0 []")
