@@ -116,12 +116,19 @@ def _finish(
     from tam_dist.api import checked_executor, run_jobs
     from tam_dist.cli.display import VideoProgress
     from tam_dist.cli.interrupt import stop_on_interrupt
+    from tam_dist.coordination.events import all_of
+    from tam_dist.monitoring.monitor import watch_project
     from tam_dist.project import Project
 
     start = time.monotonic()
     name = checked_executor(executor)
-    with stop_on_interrupt() as stop, VideoProgress(Path(job.uri).stem, job.spec.frame_count, quiet=quiet) as progress:
-        (outcome,) = run_jobs([job], config, name, listener=progress, stop=stop, address=address)
+    with (
+        stop_on_interrupt() as stop,
+        VideoProgress(Path(job.uri).stem, job.spec.frame_count, quiet=quiet) as progress,
+        watch_project(job, config, name) as monitor,
+    ):
+        listener = all_of(progress, monitor)
+        (outcome,) = run_jobs([job], config, name, listener=listener, stop=stop, address=address, cancelled=monitor.cancelled)
     outcome.raise_failure()
     seconds = time.monotonic() - start
     project = Project.open(outcome.project)

@@ -13,9 +13,10 @@ from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
 from tam_dist.corpus.lines import CorpusLine, Line
 from tam_dist.corpus.names import name_projects
-from tam_dist.corpus.run import PREPARERS, conditions_of, project_owner
+from tam_dist.corpus.run import PREPARERS, project_owner
 from tam_dist.errors import TamDistError
 from tam_dist.media.reader import probe
+from tam_dist.monitoring.monitor import conditions_of
 from tam_dist.monitoring.report import read_report
 from tam_dist.preparation import find_done
 from tam_dist.prompts import validate

@@ -19,8 +19,8 @@ from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.corpus.lines import CorpusLine, Line
 from tam_dist.corpus.names import name_projects
 from tam_dist.errors import ExitCode, ProjectError, ProjectExistsError
-from tam_dist.monitoring.monitor import RunMonitor, Show
-from tam_dist.monitoring.report import PREPARING, Conditions, VideoReport
+from tam_dist.monitoring.monitor import RunMonitor, Show, conditions_of
+from tam_dist.monitoring.report import PREPARING, VideoReport
 from tam_dist.preparation import find_done, model_records, prepare
 from tam_dist.running import as_sentence
 
@@ -195,8 +195,3 @@ class _Run:
 
 def _failed(line: Line, name: str, reason: str) -> FailedVideo:
     return FailedVideo(line.number, line.video, name if isinstance(line, CorpusLine) else None, reason)
-
-
-def conditions_of(config: Config, executor: ExecutorName) -> Conditions:
-    """What the speed of a run with ``config`` depends on."""
-    return Conditions(executor, config.models.xmem, config.models.sam, config.runtime.device, config.propagation.short_side)

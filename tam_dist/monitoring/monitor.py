@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from storage.location import Location
+from tam_dist.config import Config
 from tam_dist.coordination.events import Event
 from tam_dist.coordination.video import VideoJob
 from tam_dist.errors import SchemaError, StorageError
@@ -38,19 +40,19 @@ class RunMonitor:
         self._recorder = RunRecorder(conditions, _earlier(folder))
         self._show = show
         self._names: dict[str, str] = {}
+        self._warned = False
         self._interval = LOCAL_SECONDS if folder.is_local else REMOTE_SECONDS
         self._write_due = self._look_due = self._show_due = 0.0
 
     def __enter__(self) -> Self:
-        discard_requests(self._folder)
+        with self._tolerant():
+            discard_requests(self._folder)
         self._write()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
+        with self._tolerant():
             discard_requests(self._folder)
-        except StorageError as problem:
-            _log.warning("%s", problem)
         self._write(ended=True)
         if self._show is not None:
             self._show(self.report)
@@ -77,11 +79,10 @@ class RunMonitor:
         if time.monotonic() < self._look_due:
             return []
         self._look_due = time.monotonic() + self._interval
-        try:
-            return [self._names[name] for name in take_requests(self._folder, self._names.keys())]
-        except StorageError as error:
-            _log.warning("%s", error)
-            return []
+        asked: set[str] = set()
+        with self._tolerant():
+            asked = take_requests(self._folder, self._names.keys())
+        return [self._names[name] for name in asked]
 
     def tick(self) -> None:
         """Write and show what is due."""
@@ -98,12 +99,32 @@ class RunMonitor:
 
     def _write(self, *, ended: bool = False) -> None:
         began = time.monotonic()
-        try:
+        with self._tolerant():
             (self._folder / REPORT).write(self._recorder.report(ended=ended).to_json().encode())
-        except StorageError as error:
-            _log.warning("%s", error)
         now = time.monotonic()
         self._write_due = now + max(self._interval, (now - began) / _WRITING_SHARE)
+
+    @contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            if not self._warned:  # once: a full disk would be told of every second
+                _log.warning("%s", error)
+            self._warned = True
+
+
+def watch_project(job: VideoJob, config: Config, executor: str) -> RunMonitor:
+    """The monitor of a run on one video, whose report and requests lie in its project."""
+    folder = Location.parse(job.project)
+    monitor = RunMonitor(folder, conditions_of(config, executor))
+    monitor.add(folder.name, job)
+    return monitor
+
+
+def conditions_of(config: Config, executor: str) -> Conditions:
+    """What the speed of a run with ``config`` depends on."""
+    return Conditions(executor, config.models.xmem, config.models.sam, config.runtime.device, config.propagation.short_side)
 
 
 def _earlier(folder: Location) -> RunReport | None:

@@ -53,7 +53,7 @@ def finished(corpus: Path, tiny_settings: Settings) -> Path:
 
 def long_corpus(folder: Path, count: int = 2) -> Path:
     """Videos that take longer than a test needs to look at them."""
-    write_frames(folder / "long", moving_square(240))
+    write_frames(folder / "long", moving_square(160))
     path = folder / "long.jsonl"
     path.write_text("".join(json.dumps({"video": "long", "prompts": PROMPTS, "name": f"v{n}"}) + "\n" for n in range(count)))
     return path
