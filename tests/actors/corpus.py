@@ -76,15 +76,18 @@ def projects(videos: dict[Clip, Path], out: Path, config: Config) -> list[VideoJ
 
 
 def fingerprint(project: Path) -> dict[str, str]:
-    """All that a run decides: every label, score and origin, the commits' content, and the names of the files."""
+    """All that a run decides: every label, score and origin, the commits' content, and the names of the files, but those of
+    checkpoints: a run that was stopped in between has one where it stopped.
+    """
     store = ProjectStore.open(project, write=False)
     frames = store.manifest.frame_count
+    names = [str(p.relative_to(project)) for p in project.rglob("*") if p.is_file()]
     found = {
         "labels": _digest(np.asarray(store.labels[0:frames])),
         "quality": _digest(np.asarray(store.quality[0:frames])),
         "origin": _digest(np.asarray(store.origin[0:frames])),
         "state": json.loads((project / "state.json").read_text())["state"],
-        "files": " ".join(sorted(str(p.relative_to(project)) for p in project.rglob("*") if p.is_file())),
+        "files": " ".join(sorted(name for name in names if not name.startswith("checkpoints/"))),
     }
     for chunk in range(store.manifest.chunk_count):
         record = store.record(chunk)
@@ -100,3 +103,13 @@ def fingerprints(out: Path) -> dict[str, dict[str, str]]:
 
 def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+
+
+def differences(found: dict[str, dict[str, str]], want: dict[str, dict[str, str]]) -> list[str]:
+    """What is not as it should be, for people to read."""
+    return [
+        f"{name} {key}: {found.get(name, {}).get(key)}, not {value}"
+        for name, fields in want.items()
+        for key, value in fields.items()
+        if found.get(name, {}).get(key) != value
+    ]

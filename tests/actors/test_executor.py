@@ -186,9 +186,11 @@ def test_calls_to_one_worker_run_in_order_and_few_at_a_time(executor: RayExecuto
     lane = executor._lanes[REFINER]
     assert len(lane.calls) == WINDOW
     assert [c.call.chunk for c in collect(executor, 8)] == list(range(8))  # type: ignore[attr-defined]
-    flood = (lane.actor.run.remote(slow(1)[0]) for _ in range(5 * WINDOW))
-    with pytest.raises(PendingCallsLimitExceeded):  # Ray's own limit, behind the window
-        list(flood)
+    flood = []
+    with pytest.raises(PendingCallsLimitExceeded):  # noqa: PT012  Ray's own limit, behind the window
+        for _ in range(5 * WINDOW):
+            flood.extend(lane.actor.run.remote(slow(0)[0]))
+    ray.wait(flood, num_returns=len(flood), timeout=60)
 
 
 def test_actors_without_a_gpu_see_none(executor: RayExecutor) -> None:

@@ -31,7 +31,7 @@ from tam_dist.coordination.video import VideoJob
 from tam_dist.preparation import job_of, settle
 from tam_dist.running import run_inline
 from tests.actors.chaos import WORKERS, Killer, Reader
-from tests.actors.corpus import CLIPS, Clip, fingerprints, projects, write_videos
+from tests.actors.corpus import CLIPS, Clip, differences, fingerprints, projects, write_videos
 from tests.actors.standins import STAND_INS, run_stand_ins
 from tests.tiny import write_weights
 
@@ -142,7 +142,8 @@ class Chaos:
         self.reads += reader.reads
         print(f"round {number}: {dict(killer.killed)}", flush=True)
         assert not reader.torn, reader.torn
-        assert fingerprints(out) == want
+        wrong = differences(fingerprints(out), want)
+        assert not wrong, "\n".join(wrong)
 
     def driver(self, out: Path) -> subprocess.Popen[bytes]:
         command = [sys.executable, __file__, "--drive", str(out), "--address", self.arguments.address]
