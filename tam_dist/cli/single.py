@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tam_dist.coordination.video import VideoJob
     from tam_dist.project import Project
 
-#: One on the rabbit, and three beside it: after the first alone the embedded SAM takes the hill for a part of it.
-DEMO_CLICKS = ["rabbit@0:360,440", "rabbit@0:600,440,-", "rabbit@0:150,470,-", "rabbit@0:480,350,-"]
+#: One on the rabbit, three on the hole and the stones: after the first alone the embedded SAM takes them for a part of it.
+DEMO_CLICKS = ["rabbit@0:360,440", "rabbit@0:490,360,-", "rabbit@0:190,350,-", "rabbit@0:150,470,-"]
 
 
 @app.command()
