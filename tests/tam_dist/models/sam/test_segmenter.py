@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from tam_dist.config import SegmentationConfig
+from tam_dist.evaluation.clicks import click_rounds
+from tam_dist.models.checkpoints import EMBEDDED
 from tam_dist.models.sam._torchvision_standin import torchvision_standin
 from tam_dist.models.sam.build import Sam
 from tam_dist.models.sam.segmenter import Segmenter
+from tam_dist.models.sam.weights import load_sam
 from tam_dist.types import ObjectQuery, SegmentedMask, UInt8Array
 
 with torchvision_standin():
@@ -112,3 +115,26 @@ def test_read_only_frames_are_accepted(segmenter: Segmenter, frame: UInt8Array) 
     locked = frame.copy()
     locked.flags.writeable = False  # as frames from shared memory are
     assert segmenter.segment(locked, [clicks((20, 10, 1))])[0].mask.dtype == bool
+
+
+def test_the_small_sam_answers_one_click_with_its_single_mask(tiny_sam: Sam, segmenter: Segmenter, frame: UInt8Array) -> None:
+    calls: list[bool] = []
+    handle = tiny_sam.mask_decoder.register_forward_pre_hook(
+        lambda _, __, given: calls.append(given["multimask_output"]), with_kwargs=True
+    )
+    segmenter.segment(frame, [clicks((20, 10, 1))])
+    handle.remove()
+    assert calls == [False]
+
+
+def test_the_embedded_model_follows_clicks() -> None:
+    """Two discs: after a click and a correction only the one clicked on is left."""
+    segmenter = Segmenter(load_sam(EMBEDDED["sam"]), SegmentationConfig(embedding_cache=1))
+    ys, xs = np.indices((120, 200))
+    discs = [(ys - 60) ** 2 + (xs - x) ** 2 < 30**2 for x in (55, 145)]
+    picture = np.full((120, 200, 3), (60, 110, 60), np.uint8)
+    picture[discs[0]], picture[discs[1]] = (200, 60, 50), (230, 210, 60)
+    for meant, other in (discs, discs[::-1]):
+        *_, last = click_rounds(segmenter, picture, meant, None, 2, "picture")
+        assert last.iou > 0.8
+        assert (last.answer.mask & other).sum() < 0.05 * other.sum()
