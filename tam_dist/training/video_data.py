@@ -24,7 +24,6 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from tam_dist.errors import ResourceError, TamDistError
 from tam_dist.training.clips import Clip, ClipSettings, Picture, still_clip, video_clip
-from tam_dist.types import UInt8Array
 
 
 class TrainingDataError(TamDistError):
@@ -260,8 +259,3 @@ def split_objects(labels: torch.Tensor, objects: int) -> torch.Tensor:
     """uint8 labels (..., H, W) to float32 masks (..., n, H, W) of objects 1..n; unknown pixels belong to none."""
     ids = torch.arange(1, objects + 1, dtype=labels.dtype, device=labels.device)
     return (labels.unsqueeze(-3) == ids.view(-1, 1, 1)).float()
-
-
-def as_pixels(frames: UInt8Array) -> torch.Tensor:
-    """uint8 (..., H, W, 3) RGB to uint8 tensor (..., 3, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, -3)))
