@@ -29,7 +29,9 @@ def summary(report: RunReport) -> str:
     frames_total = sum(video.frames_total for video in report.videos)
     ended = sum(count for state, count in report.counts.items() if state in FINAL)
     parts = [f"{ended}/{len(report.videos)} videos", f"{frames_done}/{frames_total} frames"]
-    if report.frames_per_second:
+    if report.ended is not None:
+        parts.append(f"{report.new_frames / max(report.ended - report.started, 1e-9):.1f} frames/s")
+    elif report.frames_per_second:
         open_videos = [video for video in report.videos if video.state not in FINAL]
         left = sum(video.frames_total - video.frames_done for video in open_videos) / report.frames_per_second
         parts += [f"{report.frames_per_second:.1f} frames/s", f"{clock(left)} left"]
