@@ -24,7 +24,7 @@ LOCAL_SECONDS, REMOTE_SECONDS = 1.0, 5.0
 #: Seconds between two updates of a display.
 SHOW_SECONDS = 0.5
 #: Writing reports may take this share of the driver's time; with 10,000 videos one has 2 MB.
-_WRITING_SHARE = 0.05
+_WRITING_SHARE = 0.2
 
 Show = Callable[[RunReport], None]
 

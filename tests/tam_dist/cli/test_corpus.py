@@ -51,11 +51,11 @@ def finished(corpus: Path, tiny_settings: Settings) -> Path:
     return out
 
 
-def long_corpus(folder: Path, count: int = 2) -> Path:
-    """Videos that take longer than a test needs to look at them."""
-    write_frames(folder / "long", moving_square(160))
+def long_corpus(folder: Path, frames: int) -> Path:
+    """Two videos that take longer than a test needs to look at them."""
+    write_frames(folder / "long", moving_square(frames))
     path = folder / "long.jsonl"
-    path.write_text("".join(json.dumps({"video": "long", "prompts": PROMPTS, "name": f"v{n}"}) + "\n" for n in range(count)))
+    path.write_text("".join(json.dumps({"video": "long", "prompts": PROMPTS, "name": f"v{n}"}) + "\n" for n in range(2)))
     return path
 
 
@@ -169,7 +169,7 @@ def test_watching_and_cancelling_a_run_of_another_process(
     tmp_path: Path, tiny_settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    process = start(long_corpus(tmp_path), out, tiny_settings)
+    process = start(long_corpus(tmp_path, 800), out, tiny_settings)
     until(lambda: frames_done(out), process)
     assert command(["status", str(out)]) == 0
     shown = capfd.readouterr().out
@@ -188,7 +188,7 @@ def test_watching_and_cancelling_a_run_of_another_process(
 def test_interrupting_and_killing_a_run_changes_no_mask(
     tmp_path: Path, tiny_settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    corpus, out = long_corpus(tmp_path), tmp_path / "out"
+    corpus, out = long_corpus(tmp_path, 240), tmp_path / "out"
     process = start(corpus, out, tiny_settings)
     until(lambda: frames_done(out), process)
     process.send_signal(signal.SIGINT)
