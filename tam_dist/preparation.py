@@ -33,10 +33,9 @@ _NAMED_READERS = ("decord", "pyav")
 def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, force: bool = False) -> VideoJob:
     """Make the project at ``out``, or find it there and check that it is about the same; nothing is tracked yet.
 
-    ``config`` should be settled (:func:`settle`): it is kept in the project.
-    A project of the same video, prompts and settings is continued. Another one is refused if it holds masks; ``force``
-    discards them and starts anew. Raises :class:`VideoError`, :class:`PromptError`, :class:`ProjectExistsError`, :class:`WeightsError`,
-    :class:`StorageError`.
+    ``config`` should be settled (:func:`settle`): it is kept in the project. A project of the same video, prompts and
+    settings is continued. Another one is refused if it holds masks; ``force`` discards them and starts anew. Raises
+    :class:`VideoError`, :class:`PromptError`, :class:`ProjectExistsError`, :class:`WeightsError`, :class:`StorageError`.
     """
     with open_video(video, reader=config.media.reader) as reader:
         info, pts = reader.info, reader.pts

@@ -60,7 +60,7 @@ class Project:
 
     @property
     def labels(self) -> FrameRows[LabelArray]:
-        """uint8 or uint16 (T, H, W): 0 background, else the object's id. Index with frames: ``labels[7]``, ``labels[10:20]``."""
+        """uint8 or uint16 (T, H, W): 0 background, else the object's id. Index it with frames: ``labels[10:20]``."""
         return self._store.labels
 
     @property

@@ -62,10 +62,10 @@ def clicks(
 
     from tam_dist.config import load_config
     from tam_dist.evaluation.clicks import evaluate_clicks
-    from tam_dist.evaluation.protocol import make_segmenter
+    from tam_dist.models.sam.opening import open_segmenter
 
     chosen = names.read_text().split() if names is not None else None
-    scores = evaluate_clicks(make_segmenter(load_config(settings or [])), root, names=chosen)
+    scores = evaluate_clicks(open_segmenter(load_config(settings or [])), root, names=chosen)
     if as_json:
         result_json(asdict(scores))
         return

@@ -275,6 +275,12 @@ class Scheduler:
 
     # --- ends ----------------------------------------------------------------------------------------------------------
 
+    def _fail(self, run: VideoRun, call: Call, error: Exception) -> None:
+        if isinstance(call, Write):
+            # It is not answered again: on a full disk the end waited for it for ever.
+            run.writing.pop(call.chunk, None)
+        self._close(run, VideoState.FAILED, error)
+
     def _close(self, run: VideoRun, state: VideoState, error: Exception | None = None) -> None:
         """Let the writes in flight finish, then free what the video holds on the workers."""
         run.state, run.ending, run.error = VideoState.CLOSING, state, error
@@ -305,9 +311,9 @@ class Scheduler:
         if run.state is VideoState.CLOSING:
             self._on_error_while_closing(run, call, died)
         elif not died and not isinstance(error, PayloadLostError):
-            self._close(run, VideoState.FAILED, error)
+            self._fail(run, call, error)
         elif self._too_many_deaths(run, call, error):
-            self._close(run, VideoState.FAILED, _set_aside(run, call, worker))
+            self._fail(run, call, _set_aside(run, call, worker))
         elif died and self._repeatable(call):
             self._repeat(run, call)
         else:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from tam_dist.errors import ConfigError
+from tam_dist.models.sam.segmenter import SupportsSegment
 from tam_dist.types import BoolArray, Click, FloatArray, ObjectQuery, SegmentedMask, UInt8Array
 
 
@@ -78,14 +78,6 @@ def _largest_component(region: BoolArray) -> tuple[BoolArray, int]:
 
 
 # --- measuring a segmenter -------------------------------------------------------------------------------------------
-
-
-class SupportsSegment(Protocol):
-    """What is measured; :class:`tam_dist.models.sam.segmenter.Segmenter` is one."""
-
-    def segment(
-        self, frame: UInt8Array, queries: Sequence[ObjectQuery], *, frame_key: Hashable | None = None
-    ) -> list[SegmentedMask]: ...
 
 
 @dataclass(frozen=True)

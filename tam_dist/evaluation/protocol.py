@@ -17,9 +17,11 @@ import numpy as np
 
 from tam_dist.config import Config, to_dict
 from tam_dist.coordination.events import Event, VideoStarted
-from tam_dist.evaluation.clicks import SupportsSegment, click_rounds
+from tam_dist.evaluation.clicks import click_rounds
 from tam_dist.evaluation.davis import DavisReport, ObjectScore, VideoSequence, score_sequence
 from tam_dist.media.reader import open_video
+from tam_dist.models.sam.opening import open_segmenter
+from tam_dist.models.sam.segmenter import SupportsSegment
 from tam_dist.preparation import prepare
 from tam_dist.project import Project
 from tam_dist.prompts import in_given_order, new_prompt
@@ -38,7 +40,7 @@ def evaluate_davis(
     """Track every sequence and score it. ``frames_per_second`` counts tracked frames over the time from a session's opening to
     the end of its run, so loading models is left out.
     """
-    segmenter = make_segmenter(config) if init == "click" else None
+    segmenter = open_segmenter(config) if init == "click" else None
     scores: list[ObjectScore] = []
     frames, seconds = 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
@@ -100,14 +102,3 @@ def _prompt(
     assert segmenter is not None
     *_, last = click_rounds(segmenter, image, truth, None, clicks, None)
     return Clicks(last.clicks)
-
-
-def make_segmenter(config: Config) -> SupportsSegment:
-    """The configured SAM, as a refiner has it."""
-    from tam_dist.models.checkpoints import resolve
-    from tam_dist.models.runtime import configure_torch
-    from tam_dist.models.sam.segmenter import Segmenter
-    from tam_dist.models.sam.weights import load_sam
-
-    device = configure_torch(config.runtime)
-    return Segmenter(load_sam(resolve(config.models.sam, "sam"), device), config.segmentation, device, config.runtime.autocast)

@@ -137,7 +137,7 @@ class TrackingSession:
     def _given_masks(
         self, number: int, prompts: tuple[ObjectPrompts, ...], prediction: Prediction | None
     ) -> Generator[SegmentationRequest, Sequence[SegmentedMask], dict[int, SegmentedMask]]:
-        """The masks that people's prompts stand for, by object id; asks the segmentation model where they are not whole masks."""
+        """The masks that people's prompts stand for, by object id; asks SAM where they are not whole masks."""
         given = {p.object_id: SegmentedMask(p.object_id, p.mask, 1.0) for p in prompts if p.mask is not None}
         queries = tuple(p.query(_logits_of(prediction, p.object_id)) for p in prompts if p.needs_segmentation)
         if queries:
@@ -181,7 +181,7 @@ class _FrameOutcome:
 
 
 class _ChunkEncoder:
-    """Encodes a chunk's frames in batches cut on the chunk's own grid, so that a batch's composition never depends on the run."""
+    """Encodes a chunk's frames in batches cut on the chunk's own grid: a batch's composition never depends on the run."""
 
     def __init__(self, core: InferenceCore, chunk: FrameChunk, size: tuple[int, int], batch: int) -> None:
         self._core = core

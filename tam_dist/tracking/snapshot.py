@@ -37,7 +37,7 @@ def unpack_snapshot(data: bytes) -> tuple[int, dict[str, Tensor], dict[str, Any]
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """The header's metadata: eight bytes of length, then JSON (the safetensors format); the library reads it from files only."""
+    """The header's metadata: eight bytes of length, then JSON (safetensors' format); the library reads it from files only."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     metadata: dict[str, str] = header["__metadata__"]

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Call, Payload, Receipt, Segment
-from tam_dist.models.checkpoints import resolve
-from tam_dist.models.runtime import configure_torch
+from tam_dist.models.sam.opening import open_segmenter
 from tam_dist.models.sam.rounds import segment_in_rounds
-from tam_dist.models.sam.segmenter import Segmenter
-from tam_dist.models.sam.weights import load_sam
 from tam_dist.types import FrameChunk, SegmentationRequest, StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
@@ -17,9 +14,7 @@ class RefinerWorker:
     """Stateless for the scheduler: any refiner may answer any request, again and again, with the same masks."""
 
     def __init__(self, config: Config) -> None:
-        device = configure_torch(config.runtime)
-        sam = load_sam(resolve(config.models.sam, "sam"), device)
-        self._segmenter = Segmenter(sam, config.segmentation, device, config.runtime.autocast)
+        self._segmenter = open_segmenter(config)
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import replace
 
-from tam_dist.models.sam.segmenter import Segmenter
+from tam_dist.models.sam.segmenter import SupportsSegment
 from tam_dist.types import ObjectQuery, SegmentedMask, UInt8Array
 
 
-def segment_in_rounds(segmenter: Segmenter, frame: UInt8Array, query: ObjectQuery, frame_key: Hashable) -> SegmentedMask:
+def segment_in_rounds(segmenter: SupportsSegment, frame: UInt8Array, query: ObjectQuery, frame_key: Hashable) -> SegmentedMask:
     """Answer a query that has only points by one round a point, each with the logits of the last as mask prompt, which is how
     SAM is trained and how a person who looks at each mask clicks. Other queries are answered at once.
 

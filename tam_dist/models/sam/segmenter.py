@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,6 +18,14 @@ from tam_dist.models.sam.prompts import Geometry, encode_query
 from tam_dist.types import ObjectQuery, SegmentedMask, UInt8Array
 
 _AUTOCAST = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class SupportsSegment(Protocol):
+    """What answers queries about frames: :class:`Segmenter`, or one that builds on it."""
+
+    def segment(
+        self, frame: UInt8Array, queries: Sequence[ObjectQuery], *, frame_key: Hashable | None = None
+    ) -> list[SegmentedMask]: ...
 
 
 class Segmenter:

@@ -25,10 +25,10 @@ class XMemConfig:
     With ``bounded_matching`` keys are scaled to ``key_scale`` RMS and shrinkage stays within 1..``max_shrinkage``. Official
     XMem leaves both unbounded; small networks trained that way drove shrinkage to about 1400, at which the softmax puts
     all its mass on one element, the gradient vanishes and keys stop learning. At 1.5 RMS training pressed shrinkage against
-    its lower bound of 1 within 200 steps: matching wanted to be softer than the keys allowed.
+    its lower bound of 1 within 200 steps, which looks as if it wanted a softer matching than such keys allow.
 
     With ``mask_in_hidden`` the last channel of the hidden state is not learnt: it is the object's latest mask, so that the
-    decoder knows from the start of training where the object just was (worth about two points of J&F in a small network).
+    decoder knows from the start of training where the object just was.
     """
 
     backbone: Literal["resnet50", "lite0"] = "resnet50"

@@ -170,7 +170,7 @@ class SimulatedExecutor:
         self.choose = choose
         self.disturb = disturb
         self.log: list[tuple[WorkerId, Call]] = []
-        self.errors: dict[tuple[str, int], Exception] = {}
+        self.errors: dict[tuple[type[Call], str, int], Exception] = {}
 
     def workers(self, role: Role) -> Sequence[WorkerId]:
         return [w for w in self.queues if w.role is role]
@@ -189,8 +189,8 @@ class SimulatedExecutor:
             case "lose" if payloads:
                 return [Completion(worker, call, error=PayloadLostError("lost"))]
         self.log.append((worker, call))
-        key = (call.video, getattr(call, "chunk", -1))
-        if isinstance(call, Decode) and key in self.errors:
+        key = (type(call), call.video, getattr(call, "chunk", -1))
+        if key in self.errors:
             return [Completion(worker, call, error=self.errors[key])]
         try:
             receipt, payload = self.alive[worker].run(call, *payloads)

@@ -16,7 +16,7 @@ from tam_dist.coordination.calls import Call, Decode, Role, Step, WorkerId, Writ
 from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, VideoReplayed
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob, VideoState
-from tam_dist.errors import TamDistError, VideoError
+from tam_dist.errors import StorageError, TamDistError, VideoError
 from tam_dist.tracking.spec import SessionSpec
 from tests.tam_dist.coordination.simulated import FakeStore, SimulatedExecutor, World
 
@@ -137,11 +137,20 @@ def test_a_chunk_that_kills_its_workers_is_set_aside_and_the_rest_goes_on() -> N
 def test_a_broken_video_fails_with_its_reason_and_stops_nobody() -> None:
     world = World()
     executor = SimulatedExecutor(world, COUNTS)
-    executor.errors[("a", 2)] = VideoError("a.mp4: frame 9 is damaged.")
+    executor.errors[(Decode, "a", 2)] = VideoError("a.mp4: frame 9 is damaged.")
     events = run(world, [job("a", 6), job("b", 3)], executor)
     assert world.stores["a"].reason == "a.mp4: frame 9 is damaged."
     assert world.stores["b"].state == "done"
     assert any(isinstance(e, VideoEnded) and str(e.error) == "a.mp4: frame 9 is damaged." for e in events)
+
+
+def test_a_write_that_fails_ends_its_video_and_is_not_waited_for() -> None:
+    world = World()
+    executor = SimulatedExecutor(world, COUNTS)
+    executor.errors[(Write, "a", 2)] = StorageError("a: the disk is full.")
+    run(world, [job("a", 6), job("b", 3)], executor)
+    assert (world.stores["a"].state, world.stores["a"].reason) == ("failed", "a: the disk is full.")
+    assert world.stores["b"].state == "done"
 
 
 def test_long_videos_start_first_and_places_are_respected() -> None:

@@ -1,4 +1,6 @@
-"""The contract: a session's masks depend on frames, prompts and weights only, wherever it is saved, and SAM is asked where it must be."""
+"""The contract: a session's masks depend on frames, prompts and weights only, wherever it is saved, and SAM is asked where it
+must be.
+"""
 
 from __future__ import annotations
 
