@@ -76,6 +76,7 @@ def connect(config: Config, jobs: Sequence[VideoJob] = (), address: str | None =
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use to its makers otherwise
     # Under `uv run` Ray would start each worker through uv, which was seen to hang.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     if address == "local":

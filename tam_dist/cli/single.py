@@ -140,12 +140,12 @@ def _finish(
         "seconds": round(seconds, 3),
         "fps": round(job.spec.frame_count / seconds, 2),
     }
-    if as_json:
-        result_json({**summary, **files})
-        return 0
     truncated = project.video.declared_frames
     if truncated is not None:
         say(f"note: {job.uri} is cut off: the {job.spec.frame_count} frames that are there of {truncated} were tracked")
+    if as_json:
+        result_json({**summary, **files})
+        return 0
     result(f"{summary['frames']} frames, {len(project.objects)} objects, {seconds:.1f} s, {summary['fps']:.1f} frames/s")
     result(f"project        {project.location}")
     for label, path in files.items():
