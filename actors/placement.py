@@ -59,7 +59,7 @@ def cpus_needed(cluster: ClusterConfig) -> float:
 
     >>> from tam_dist.config import load_config
     >>> cpus_needed(load_config().cluster)
-    2.0
+    1.75
     """
     return sum(CPUS[role] * len(ids) for role, ids in worker_ids(cluster).items())
 

@@ -33,7 +33,7 @@ class Statistics:
 def region_similarity(predicted: BoolArray, truth: BoolArray, void: BoolArray | None = None) -> float:
     """J: intersection over union of two bool (H, W) masks, outside of ``void``; 1 where both are empty.
 
-    >>> region_similarity(np.array([[True, True]]), np.array([[True, False]]))
+    >>> float(region_similarity(np.array([[True, True]]), np.array([[True, False]])))
     0.5
     """
     valid = np.ones_like(truth) if void is None else ~void
