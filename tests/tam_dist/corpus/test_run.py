@@ -146,11 +146,11 @@ def test_masks_do_not_depend_on_the_company_they_are_tracked_in(
     tmp_path: Path, clip: MakeClip, config: Config, tiny_settings: tuple[str, ...]
 ) -> None:
     videos = [clip(tmp_path / f"{n}.mp4", n) for n in range(4)]
-    prompts = [CLICK, {"object": "dog", "frame": 3, "box": [20, 8, 44, 30]}]
+    prompts = [CLICK, {"object": "dog", "frame": 2, "box": [20, 8, 44, 30]}]
     corpus = write_corpus(tmp_path / "c.jsonl", [{"video": v.name, "prompts": prompts} for v in videos])
     assert run(corpus, tmp_path / "out", config).done == 4
     for video in videos:
-        given = [tam_dist.click("cat", 12, 18), tam_dist.box("dog", 20, 8, 44, 30, frame=3)]
+        given = [tam_dist.click("cat", 12, 18), tam_dist.box("dog", 20, 8, 44, 30, frame=2)]
         alone = tam_dist.track(video, given, out=tmp_path / "alone" / video.stem, settings=tiny_settings)
         assert np.array_equal(alone.labels[:], tam_dist.Project.open(tmp_path / "out" / video.stem).labels[:])
 
