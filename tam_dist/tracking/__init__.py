@@ -1,1 +1,1 @@
-"""Tracking one video: a state machine without files, processes or threads."""
+"""Tracking one video: a state machine that knows no files, processes or other videos."""

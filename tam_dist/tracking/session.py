@@ -16,9 +16,10 @@ from torch import Tensor
 
 from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore, Prediction
 from tam_dist.models.xmem.network import XMem
+from tam_dist.tracking.encoding import ChunkEncoder
 from tam_dist.tracking.plan import ObjectPrompts, PromptPlan
 from tam_dist.tracking.quality import confidence
-from tam_dist.tracking.resampling import label_map, propagation_size, shrink_frames, shrink_mask
+from tam_dist.tracking.resampling import label_map, propagation_size, shrink_mask
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
 from tam_dist.tracking.spec import SessionSpec
 from tam_dist.types import (
@@ -40,11 +41,13 @@ class TrackingSession:
     """Tracks the chunks of one video in order, from frame 0 or from a snapshot.
 
     The masks are a function of (frames, spec, weights, torch build, thread count) alone: the chunk grid is anchored at
-    frame 0 and the frames encoded together depend on the grid, not on where a run was interrupted.
+    frame 0 and the frames encoded together depend on the grid, not on where a run was interrupted. ``encode_ahead`` lets a
+    second thread encode the next frame meanwhile, one frame at a time; for CPUs.
     """
 
-    def __init__(self, spec: SessionSpec, network: XMem, device: torch.device) -> None:
+    def __init__(self, spec: SessionSpec, network: XMem, device: torch.device, *, encode_ahead: bool = False) -> None:
         self._spec = spec
+        self._encode_ahead = encode_ahead
         self._plan = PromptPlan(spec.objects, spec.prompts)
         self._core = InferenceCore(network, spec.propagation, device=device)
         self._size = propagation_size(spec.height, spec.width, spec.propagation.short_side)
@@ -52,12 +55,14 @@ class TrackingSession:
         self._running: _Steps | None = None
 
     @classmethod
-    def restore(cls, spec: SessionSpec, network: XMem, device: torch.device, snapshot: bytes) -> TrackingSession:
+    def restore(
+        cls, spec: SessionSpec, network: XMem, device: torch.device, snapshot: bytes, *, encode_ahead: bool = False
+    ) -> TrackingSession:
         """A session that continues bit-identically after the chunk that ``snapshot`` was taken behind.
 
         Raises :class:`SchemaError` where the bytes are no snapshot of this version.
         """
-        session = cls(spec, network, device)
+        session = cls(spec, network, device, encode_ahead=encode_ahead)
         session._next_chunk, tensors, meta = unpack_snapshot(snapshot)
         session._core.restore(tensors, meta)
         return session
@@ -107,7 +112,8 @@ class TrackingSession:
         quality: FloatArray = np.full((count, len(spec.objects)), np.nan, np.float32)
         origin: UInt8Array = np.full((count, len(spec.objects)), Origin.UNTRACKED, np.uint8)
         applied: list[str] = []
-        encoder = _ChunkEncoder(self._core, chunk, self._size, spec.propagation.key_batch)
+        batch = 1 if self._encode_ahead else spec.propagation.key_batch
+        encoder = ChunkEncoder(self._core, chunk, self._size, batch=batch, ahead=self._encode_ahead)
         for offset in range(count):
             number = chunk.start + offset
             if number < self._plan.first_frame:
@@ -178,26 +184,6 @@ class _FrameOutcome:
             origin[object_id - 1] = Origin.ABSENT
         labels = np.zeros((spec.height, spec.width), spec.label_dtype)
         return cls(labels, np.full(len(spec.objects), np.nan, np.float32), origin)
-
-
-class _ChunkEncoder:
-    """Encodes a chunk's frames in batches cut on the chunk's own grid: a batch's composition never depends on the run."""
-
-    def __init__(self, core: InferenceCore, chunk: FrameChunk, size: tuple[int, int], batch: int) -> None:
-        self._core = core
-        self._chunk = chunk
-        self._size = size
-        self._batch = batch
-        self._first = -1
-        self._encoded: list[EncodedFrame] = []
-
-    def frame(self, offset: int) -> EncodedFrame:
-        first = offset - offset % self._batch
-        if first != self._first:
-            frames = self._chunk.frames[first : first + self._batch]
-            self._encoded = self._core.encode(shrink_frames(frames, self._size))
-            self._first = first
-        return self._encoded[offset - first]
 
 
 def _logits_of(prediction: Prediction | None, object_id: int) -> FloatArray | None:

@@ -26,6 +26,7 @@ class PropagatorWorker:
 
     def __init__(self, config: Config) -> None:
         self._device = configure_torch(config.runtime)
+        self._encode_ahead = self._device.type == "cpu" and config.runtime.threads != 1
         self._network = load_network(resolve(config.models.xmem, "xmem"), self._device)
         self._sessions: dict[str, _Open] = {}
 
@@ -53,9 +54,10 @@ class PropagatorWorker:
         self._sessions.clear()
 
     def _open(self, call: OpenSession, checkpoint: bytes | None) -> TrackingSession:
+        ahead = self._encode_ahead
         if checkpoint is None:
-            return TrackingSession(call.spec, self._network, self._device)
-        return TrackingSession.restore(call.spec, self._network, self._device, checkpoint)
+            return TrackingSession(call.spec, self._network, self._device, encode_ahead=ahead)
+        return TrackingSession.restore(call.spec, self._network, self._device, checkpoint, encode_ahead=ahead)
 
     def _session(self, call: Call) -> TrackingSession:
         """The session of the call's generation. A call that reaches a restarted worker must not run on an empty state: the

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,11 +20,16 @@ from tam_dist.config import load_config
 from tam_dist.coordination.events import CallFinished, Event
 from tam_dist.media.reader import open_video
 from tam_dist.models.checkpoints import resolve
+from tam_dist.models.runtime import configure_torch
+from tam_dist.models.xmem import memory
 from tam_dist.models.xmem.inference import InferenceCore
 from tam_dist.models.xmem.matching import Affinity, Query, similarity
 from tam_dist.models.xmem.weights import load_network
-from tam_dist.tracking.resampling import propagation_size, shrink_frames
-from tam_dist.types import UInt8Array
+from tam_dist.prompts import Mask, Prompt
+from tam_dist.tracking.resampling import label_map, propagation_size, shrink_frames, shrink_mask
+from tam_dist.tracking.session import TrackingSession
+from tam_dist.tracking.spec import SessionSpec
+from tam_dist.types import BoolArray, FrameChunk, TrackedObject, UInt8Array
 
 FRAMES = 160
 SIZES = ((480, 854), (720, 1280))
@@ -49,26 +53,45 @@ def dense_match(key: torch.Tensor, shrinkage: torch.Tensor, query: Query, *, top
     return found
 
 
-def tracking_fps(frames: UInt8Array, batch: int) -> float:
-    config = load_config()
-    network = load_network(resolve("embedded", "xmem"), torch.device("cpu"))
-    core = InferenceCore(network, config.propagation, device=torch.device("cpu"))
-    size = propagation_size(*frames.shape[1:3], config.propagation.short_side)
-    mask = torch.zeros(size)
-    mask[size[0] // 4 : size[0] // 2, size[1] // 3 : size[1] // 2] = 1
+def given_mask(frames: UInt8Array) -> BoolArray:
+    height, width = frames.shape[1:3]
+    mask = np.zeros((height, width), bool)
+    mask[height // 4 : height // 2, width // 3 : width // 2] = True
+    return mask
+
+
+def tracking_fps(frames: UInt8Array, threads: int) -> float:
+    """Of a session alone: no decoding, no writing."""
+    config = load_config([f"runtime.threads={threads}", "runtime.device=cpu"])
+    device = configure_torch(config.runtime)
+    network = load_network(resolve("embedded", "xmem"), device)
+    prompt = Prompt("it", 0.0, "benchmark", 0, "it", Mask.from_array(given_mask(frames)))
+    size, objects = config.tracking.chunk_size, (TrackedObject(1, "it", (255, 0, 0)),)
+    height, width = frames.shape[1:3]
+    spec = SessionSpec(width, height, len(frames), size, objects, (prompt,), config.propagation)
+    session = TrackingSession(spec, network, device, encode_ahead=threads > 1)
     start = time.perf_counter()
-    for first in range(0, len(frames), batch):
-        for offset, encoded in enumerate(core.encode(shrink_frames(frames[first : first + batch], size))):
-            core.step(encoded, {1: mask} if first + offset == 0 else None)
+    for first in range(0, len(frames), size):
+        session.step(FrameChunk(first // size, first, frames[first : first + size]))
     return len(frames) / (time.perf_counter() - start)
 
 
-def plainly(measure: Callable[[], float]) -> float:
-    import tam_dist.models.xmem.memory as memory
-
+def plain_fps(frames: UInt8Array, threads: int) -> float:
+    """Of official XMem's loop over the same network: frame by frame, dense matching, torch as it comes."""
+    torch.set_num_threads(threads)
+    config, device = load_config([]).propagation, torch.device("cpu")
+    core = InferenceCore(load_network(resolve("embedded", "xmem"), device), config, device=device)
+    height, width = frames.shape[1:3]
+    size = propagation_size(height, width, config.short_side)
+    mask = shrink_mask(given_mask(frames), size)
     sparse, memory.match = memory.match, dense_match
     try:
-        return measure()
+        start = time.perf_counter()
+        for t in range(len(frames)):
+            (encoded,) = core.encode(shrink_frames(frames[t : t + 1], size))
+            probabilities = core.step(encoded, {1: mask} if t == 0 else None)
+            label_map(probabilities, (1,), (height, width), np.dtype(np.uint8))
+        return len(frames) / (time.perf_counter() - start)
     finally:
         memory.match = sparse
 
@@ -85,12 +108,10 @@ def engine_fps(frames: UInt8Array, folder: Path, threads: int) -> tuple[float, d
         if isinstance(event, CallFinished):
             busy[event.call] = busy.get(event.call, 0.0) + event.seconds
 
-    mask = np.zeros(frames.shape[1:3], bool)
-    mask[mask.shape[0] // 4 : mask.shape[0] // 2, mask.shape[1] // 3 : mask.shape[1] // 2] = True
     start = time.perf_counter()
     tam_dist.track(
         source,
-        [tam_dist.mask("it", mask)],
+        [tam_dist.mask("it", given_mask(frames))],
         out=folder / f"p{frames.shape[1]}",
         settings=[f"runtime.threads={threads}"],
         listener=account,
@@ -99,16 +120,13 @@ def engine_fps(frames: UInt8Array, folder: Path, threads: int) -> tuple[float, d
 
 
 def main(path: str, threads: int = 2) -> None:
-    torch.set_num_threads(threads)
+    clips = [clip(path, size) for size in SIZES]
+    plain = [plain_fps(frames, threads) for frames in clips]  # first: ours sets up the process for the others
     with tempfile.TemporaryDirectory() as folder:
-        for size in SIZES:
-            frames = clip(path, size)
-            ours = tracking_fps(frames, 4)
-            plain = plainly(lambda: tracking_fps(frames, 1))  # noqa: B023
+        for size, frames, loop in zip(SIZES, clips, plain, strict=True):
+            ours = tracking_fps(frames, threads)
             whole, busy = engine_fps(frames, Path(folder), threads)
-            print(
-                f"{size[1]}x{size[0]}, {threads} threads: engine {whole:.1f}, tracking {ours:.1f}, plain {plain:.1f} frames/s"
-            )
+            print(f"{size[1]}x{size[0]}, {threads} threads: engine {whole:.1f}, tracking {ours:.1f}, plain {loop:.1f} frames/s")
             print("   busy seconds: " + ", ".join(f"{call} {seconds:.1f}" for call, seconds in sorted(busy.items())))
 
 

@@ -147,6 +147,13 @@ def test_a_saved_and_restored_session_gives_the_same_bits(network: XMem, cut: in
     )
 
 
+def test_frames_encoded_ahead_give_the_same_bits(network: XMem) -> None:
+    asked = spec(CAT, DOG_CLICK, BIRD)  # one at a time also without, as on a CPU
+    plain, ahead = (track(TrackingSession(asked, network, CPU, encode_ahead=ahead)) for ahead in (False, True))
+    assert np.array_equal(labels(plain), labels(ahead))
+    assert np.array_equal(np.concatenate([r.quality for r in plain]), np.concatenate([r.quality for r in ahead]), True)
+
+
 def test_an_absent_object_has_no_mask_and_comes_back(network: XMem) -> None:
     away = prompt("cat", 6, Absent(6, 9))
     results = track(TrackingSession(spec(CAT, away), network, CPU))

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import torch
+
+from tam_dist.config import load_config
+from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore
+from tam_dist.models.xmem.network import XMem
+from tam_dist.tracking.encoding import ChunkEncoder
+from tam_dist.types import FrameChunk
+
+CHUNK = FrameChunk(0, 0, np.random.default_rng(0).integers(0, 255, (5, 32, 48, 3), dtype=np.uint8))
+
+
+class Recorded(InferenceCore):
+    """Notes which frames are encoded, and where."""
+
+    def __init__(self, network: XMem) -> None:
+        super().__init__(network, load_config([]).propagation, device=torch.device("cpu"))
+        self.calls: list[tuple[int, str]] = []
+
+    def encode(self, frames: torch.Tensor) -> list[EncodedFrame]:
+        self.calls.append((len(frames), threading.current_thread().name.partition("_")[0]))
+        return super().encode(frames)
+
+
+def test_every_frame_is_encoded_once_and_all_but_the_first_ahead(network: XMem) -> None:
+    core = Recorded(network)
+    encoder = ChunkEncoder(core, CHUNK, (32, 48), batch=1, ahead=True)
+    found = [encoder.frame(offset) for offset in range(5)]
+    assert core.calls == [(1, "MainThread")] + [(1, "encode")] * 4
+    plain = ChunkEncoder(Recorded(network), CHUNK, (32, 48), batch=1, ahead=False)
+    for offset, frame in enumerate(found):
+        assert torch.equal(frame.features.key, plain.frame(offset).features.key)
+
+
+def test_batches_lie_on_the_grid_wherever_tracking_begins(network: XMem) -> None:
+    core = Recorded(network)
+    encoder = ChunkEncoder(core, CHUNK, (32, 48), batch=2, ahead=False)
+    first = encoder.frame(3)  # frames 0 to 2 came before the first prompt
+    assert encoder.frame(4) is not first
+    assert core.calls == [(2, "MainThread"), (1, "MainThread")]
