@@ -72,7 +72,7 @@ def test_a_plan_changes_nothing_and_learns_from_the_run(
     before = plan_corpus(read_corpus(f"{tmp_path}/*.mp4", rule), str(out), config, "inline")
     assert not out.exists()
     assert {v.name: (v.state, v.frames_left, v.propagator) for v in before.videos} == {
-        "a": ("new", 24, 0),
+        "a": ("new", 48, 0),
         "bad": ("failed", 0, None),
     }
     assert "not measured" in before.costs.source

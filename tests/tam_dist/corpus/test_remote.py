@@ -10,12 +10,14 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pytest
 
 import tam_dist
 from storage.location import Location
 from tam_dist.config import load_config
 from tam_dist.corpus.lines import PromptRule, read_corpus
 from tam_dist.corpus.run import FAILED, run_corpus
+from tam_dist.monitoring import monitor
 from tam_dist.monitoring.report import RunReport
 from tam_dist.monitoring.status import look
 from tam_dist.preparation import settle
@@ -33,8 +35,13 @@ def objects(prefix: str) -> dict[str, Any]:
 
 
 def test_videos_and_projects_on_s3(
-    server: subprocess.Popen[bytes], tmp_path: Path, clip: Callable[[Path, int], Path], tiny_settings: tuple[str, ...]
+    server: subprocess.Popen[bytes],
+    tmp_path: Path,
+    clip: Callable[[Path, int], Path],
+    tiny_settings: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(monitor, "SHOW_SECONDS", 0.0)  # at every event, so that the stop comes at the first masks
     config, s3 = settle(load_config(tiny_settings)), fsspec.filesystem("s3")
     for number in range(2):
         s3.put(str(clip(tmp_path / f"{number}.mp4", number)), f"bucket/videos/{number}.mp4")

@@ -155,7 +155,8 @@ def test_masks_do_not_depend_on_the_company_they_are_tracked_in(
         assert np.array_equal(alone.labels[:], tam_dist.Project.open(tmp_path / "out" / video.stem).labels[:])
 
 
-def test_a_stopped_run_is_continued(tmp_path: Path, clip: MakeClip, config: Config) -> None:
+def test_a_stopped_run_is_continued(tmp_path: Path, clip: MakeClip, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor, "SHOW_SECONDS", 0.0)  # at every event: whole runs are shorter than half a second
     lines = [{"video": clip(tmp_path / f"{n}.mp4", n).name, "prompts": [CLICK]} for n in range(4)]
     corpus, out, stop = write_corpus(tmp_path / "c.jsonl", lines), tmp_path / "out", threading.Event()
 
@@ -184,7 +185,7 @@ def test_one_video_is_cancelled_and_run_again_when_asked_again(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seconds in ("LOCAL_SECONDS", "SHOW_SECONDS"):
-        monkeypatch.setattr(monitor, seconds, 0.02)
+        monkeypatch.setattr(monitor, seconds, 0.0)
     frames = write_frames(tmp_path / "long", moving_square(64))
     lines = [{"video": frames.name, "prompts": [CLICK], "name": name} for name in ("one", "two")]
     corpus, out = write_corpus(tmp_path / "c.jsonl", lines), tmp_path / "out"
