@@ -16,31 +16,42 @@ _SUFFIX = ".safetensors"
 CHECKPOINTS = "checkpoints"
 
 
-def thinned(chunks: Sequence[int], keep: int) -> list[int]:
+def thinned(chunks: Sequence[int], *, every: int, keep: int, done: bool = False) -> list[int]:
     """Which of ``chunks`` (ascending) to keep, for a number that grows with the logarithm of the video's length.
 
-    The first and the ``keep`` newest stay; between them, such that the gap between two neighbours is at most the way from
-    the later one to the newest, or cannot be made smaller. Restarting at any chunk thus repeats at most about as much as
-    lies between that chunk and the newest. Thinning after each new state gives this at every moment.
+    States are made after every ``every`` chunks. Number n of them (from 1) stays until it lies further behind the newest than
+    ``keep`` times the largest power of two that divides n. So restarting at any chunk repeats at most about twice what lies
+    between that chunk and the newest (for ``keep`` from 2 on), and what is kept depends on where the newest is, not on when
+    it was thinned: a run that was killed or stopped in between leaves the same files. A state between two numbers, where a
+    run was stopped, stays while it is the newest and the video is not ``done``.
 
-    >>> thinned(range(0, 100, 4), 2)
-    [0, 48, 72, 84, 88, 92, 96]
+    >>> thinned(range(3, 100, 4), every=4, keep=2)
+    [31, 47, 63, 71, 79, 87, 91, 95, 99]
+    >>> thinned([3, 7, 8], every=4, keep=2), thinned([3, 7, 8], every=4, keep=2, done=True)
+    ([3, 7, 8], [3, 7])
     """
-    kept = list(chunks)
-    i = 1
-    while i < len(kept) - keep:
-        if kept[i + 1] - kept[i - 1] <= kept[-1] - kept[i + 1]:
-            del kept[i]
-        else:
-            i += 1
+    newest = max((_number(chunk, every) for chunk in chunks), default=0)
+    kept = []
+    for chunk in chunks:
+        number = _number(chunk, every)
+        stopped_here = not number and chunk == chunks[-1] and not done
+        if stopped_here or (number and newest - number <= keep * (number & -number)):
+            kept.append(chunk)
     return kept
+
+
+def _number(chunk: int, every: int) -> int:
+    """The how-manieth regular state it is, 0 if none."""
+    number, rest = divmod(chunk + 1, every)
+    return 0 if rest else number
 
 
 class CheckpointStore:
     """The states of one project; state ``n`` is the one after chunk ``n``."""
 
-    def __init__(self, project: Location, keep: int) -> None:
+    def __init__(self, project: Location, *, every: int, keep: int) -> None:
         self._folder = project / CHECKPOINTS
+        self._every = every
         self._keep = keep
 
     def chunks(self) -> list[int]:
@@ -61,10 +72,10 @@ class CheckpointStore:
     def remove(self, chunk: int) -> None:
         self._at(chunk).remove()
 
-    def thin(self) -> None:
+    def thin(self, *, done: bool = False) -> None:
         """Remove the states that :func:`thinned` does not keep."""
         chunks = self.chunks()
-        for chunk in set(chunks).difference(thinned(chunks, self._keep)):
+        for chunk in set(chunks).difference(thinned(chunks, every=self._every, keep=self._keep, done=done)):
             self.remove(chunk)
 
     def _at(self, chunk: int) -> Location:

@@ -65,7 +65,10 @@ class ProjectStore:
         self._lock = held
         self._prompts = PromptLog(location)
         self._commits = CommitLog(location)
-        self._checkpoints = CheckpointStore(location, int(manifest.config["tracking"]["keep_checkpoints"]))
+        tracking = manifest.config["tracking"]
+        self._checkpoints = CheckpointStore(
+            location, every=int(tracking["checkpoint_every"]), keep=int(tracking["keep_checkpoints"])
+        )
         self._writing = threading.RLock()
         # Known without asking as long as nobody else may write: a listing of 10,000 records for each chunk adds up.
         self._committed: frozenset[int] | None = None
@@ -317,6 +320,8 @@ class ProjectStore:
         """``reason``: one sentence for people, "" where the state says it all."""
         with self._writing:
             self._require_lock()
+            if state == "done":
+                self._checkpoints.thin(done=True)
             (self.location / _STATE).write(json.dumps({"state": state, "reason": reason, "time": time.time()}).encode())
 
     def status(self) -> ProjectStatus:

@@ -50,6 +50,7 @@ class Killer:
         self._special = {"driver": kill_driver, "node": kill_node}
         self._stop = threading.Event()
         self.killed: Counter[str] = Counter()
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     @property
@@ -62,7 +63,9 @@ class Killer:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=60)
+        if self._failure is not None:
+            raise self._failure
 
     def _work(self) -> None:
         order: list[str] = []
@@ -71,8 +74,11 @@ class Killer:
             try:
                 if self._kill(order[-1]):
                     self.killed[order.pop()] += 1
-            except (RayError, TimeoutError):
+            except (RayError, TimeoutError, ProcessLookupError):
                 continue  # whoever would have told the process ids is being restarted itself
+            except Exception as error:  # a killer that failed unseen let a run pass in which nothing was killed
+                self._failure = error
+                return
 
     def _kill(self, kind: str) -> bool:
         if kind in self._special:

@@ -76,9 +76,7 @@ def projects(videos: dict[Clip, Path], out: Path, config: Config) -> list[VideoJ
 
 
 def fingerprint(project: Path) -> dict[str, str]:
-    """All that a run decides: every label, score and origin, the commits' content, and the names of the files, but those of
-    checkpoints: a run that was stopped in between has one where it stopped.
-    """
+    """All that a run decides: every label, score and origin, the commits' content, and the names of all files."""
     store = ProjectStore.open(project, write=False)
     frames = store.manifest.frame_count
     names = [str(p.relative_to(project)) for p in project.rglob("*") if p.is_file()]
@@ -87,7 +85,7 @@ def fingerprint(project: Path) -> dict[str, str]:
         "quality": _digest(np.asarray(store.quality[0:frames])),
         "origin": _digest(np.asarray(store.origin[0:frames])),
         "state": json.loads((project / "state.json").read_text())["state"],
-        "files": " ".join(sorted(name for name in names if not name.startswith("checkpoints/"))),
+        "files": " ".join(sorted(names)),
     }
     for chunk in range(store.manifest.chunk_count):
         record = store.record(chunk)

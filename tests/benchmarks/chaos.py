@@ -1,6 +1,6 @@
 """Kill everything, at random moments, and compare the masks with those of an undisturbed run.
 
-    python tests/benchmarks/chaos.py --kills 30 --seed 1
+    python -m tests.benchmarks.chaos --kills 30 --seed 1
 
 Six videos are tracked on Ray by a driver in a process of its own while decoders, propagators, refiners, writers (one or two
 at once), the coordinator and the driver are killed with SIGKILL; a driver that died is started again. Once all videos are
@@ -15,6 +15,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -84,6 +85,7 @@ class Chaos:
         self.reads = 0
         self.cluster: Cluster | None = None
         self.node: object = None
+        self.node_due = threading.Event()
 
     def run(self) -> None:
         began = time.monotonic()
@@ -113,9 +115,14 @@ class Chaos:
         if self.arguments.address is None:
             self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "include_dashboard": False})
             self.arguments.address = self.cluster.address
-            if self.arguments.nodes:
-                self.node = self.cluster.add_node(num_cpus=4)
         ray.init(address=self.arguments.address, log_to_driver=False, logging_level="ERROR")
+        if self.arguments.nodes:
+            self.add_node()
+
+    def add_node(self) -> None:
+        """With an address of its own: drivers join through a node that has theirs, and should not be lost with it."""
+        assert self.cluster is not None
+        self.node = self.cluster.add_node(num_cpus=4, node_ip_address="127.0.0.2")
 
     def round(self, out: Path, number: int, want: dict[str, dict[str, str]]) -> None:
         projects(self.videos, out, self.config)
@@ -132,12 +139,16 @@ class Chaos:
             pause=tuple(self.arguments.pause),
             seed=self.arguments.seed + number,
             kill_driver=kill_driver,
-            kill_node=self.kill_node,
+            kill_node=self.node_due.set,
         )
         with killer, Reader(out) as reader:
-            while driver.wait() != 0:
-                assert driver.returncode < 0, f"the driver failed with exit code {driver.returncode}"
-                driver = self.driver(out)
+            while driver.poll() != 0 or self.node_due.is_set():
+                if driver.returncode:
+                    assert driver.returncode < 0, f"the driver failed with exit code {driver.returncode}"
+                    driver = self.driver(out)
+                if self.node_due.is_set():
+                    self.replace_node()
+                time.sleep(0.05)
         self.killed += killer.killed
         self.reads += reader.reads
         print(f"round {number}: {dict(killer.killed)}", flush=True)
@@ -146,13 +157,15 @@ class Chaos:
         assert not wrong, "\n".join(wrong)
 
     def driver(self, out: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, __file__, "--drive", str(out), "--address", self.arguments.address]
+        command = [sys.executable, "-m", "tests.benchmarks.chaos", "--drive", str(out), "--address", self.arguments.address]
         return subprocess.Popen(command + ["--real"] * self.arguments.real, stderr=subprocess.DEVNULL)
 
-    def kill_node(self) -> None:
+    def replace_node(self) -> None:
+        """In the main thread, where alone Ray can start a node."""
         assert self.cluster is not None
         self.cluster.remove_node(self.node, allow_graceful=False)
-        self.node = self.cluster.add_node(num_cpus=4)
+        self.add_node()
+        self.node_due.clear()
 
 
 def run_undisturbed(jobs: list[VideoJob], config: Config, real: bool) -> None:

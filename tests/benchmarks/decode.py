@@ -1,6 +1,6 @@
 """Decoding: frames a second and resident memory of the two readers, chunk after chunk and at random.
 
-    python tests/benchmarks/decode.py VIDEO [VIDEO …] [--frames N]
+    python -m tests.benchmarks.decode VIDEO [VIDEO …] [--frames N]
 
 Each row is measured in a process of its own. CPU seconds are the process's, so other work on the machine matters little.
 `ahead` is how much memory grows in two idle seconds after a read: what decord costs without the seek(0) that the reader adds.

@@ -1,6 +1,6 @@
 """Masks of a 1080p film with 8 moving objects: bytes per frame, and the time to write and to read, against indexed PNG files.
 
-    python tests/benchmarks/mask_store.py [--frames 64] [--size 1920x1080]
+    python -m tests.benchmarks.mask_store [--frames 64] [--size 1920x1080]
 
 The PNG files are what annotation tools commonly keep: one indexed (palette) image a frame, Pillow's default settings.
 """

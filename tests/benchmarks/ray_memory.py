@@ -1,6 +1,6 @@
 """Whether memory stays flat over a long run on Ray: the object store, and each actor's own memory.
 
-    python tests/benchmarks/ray_memory.py --chunks 1000
+    python -m tests.benchmarks.ray_memory --chunks 1000
 
 One stand-in propagator gets 480p chunks of 20 MB as fast as they come; every so often the store's use and the actors' resident
 memory (without shared pages) are printed. At the end, after the last commit, nothing may be left in the store.

@@ -1,6 +1,6 @@
 """What Ray costs with the real embedded models on one propagator: frames a second against the executor without Ray.
 
-    python tests/benchmarks/ray_overhead.py --frames 128 --rounds 2
+    python -m tests.benchmarks.ray_overhead --frames 128 --rounds 2
 
 Both run the same clip in turn, several times; start-up is left out: counted is the time from the first commit to the last.
 """

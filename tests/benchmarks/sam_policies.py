@@ -1,4 +1,4 @@
-"""Which of SAM's answers to take, measured: python tests/benchmarks/sam_policies.py FOLDER [WEIGHTS] [IMAGES]
+"""Which of SAM's answers to take, measured: python -m tests.benchmarks.sam_policies FOLDER [WEIGHTS] [IMAGES]
 
 FOLDER holds images/ and masks/ of the embedded model's held-out list. For one click: the best of three by predicted IoU,
 the single mask, and either followed by a second pass that is shown the first's logits. For three and five clicks given

@@ -1,6 +1,6 @@
 """Peak memory and time of reading XMem's memory once, blocked and sparse against the dense formula.
 
-    python tests/benchmarks/xmem_memory.py [--size 1080x1920] [--objects 1] [--threads 1] [--blocks 512 4096]
+    python -m tests.benchmarks.xmem_memory [--size 1080x1920] [--objects 1] [--threads 1] [--blocks 512 4096]
 
 Working and long-term memory are as full as the default settings let them become (random keys and values). Each way runs
 in a process of its own; the peak is what the read added to the resident memory that holds the elements.

@@ -25,7 +25,7 @@ def manifest() -> Manifest:
         chunk_size=CHUNK,
         objects=tuple(TrackedObject(i + 1, f"object {i + 1}", (i, 2 * i, 255)) for i in range(OBJECTS)),
         models={"xmem": ModelRecord("embedded", "ab" * 32)},
-        config=to_dict(load_config()),
+        config=to_dict(load_config(["tracking.checkpoint_every=1"])),
     )
 
 

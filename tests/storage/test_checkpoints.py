@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 from hypothesis import HealthCheck, given, settings
@@ -14,29 +13,48 @@ from storage.location import Location
 steady = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
+def regular(count: int, every: int) -> list[int]:
+    """The chunks of a film after which states are made."""
+    return [every * number - 1 for number in range(1, count + 1)]
+
+
 @steady
-@given(steps=st.lists(st.integers(1, 9), min_size=1, max_size=300), keep=st.integers(1, 4))
-def test_thinning_after_every_state_keeps_few_and_restarts_near(steps: list[int], keep: int) -> None:
-    made: list[int] = []
-    kept: list[int] = []
-    for step in steps:
-        made.append(made[-1] + step if made else step)
-        kept = thinned([*kept, made[-1]], keep)
-        newest = kept[-1]
-        assert kept[0] == made[0]
-        assert kept[-keep:] == made[-keep:]
-        for before, after in itertools.pairwise(kept):
-            neighbours = made.index(after) == made.index(before) + 1
-            assert neighbours or after - before <= newest - after
-    assert len(kept) <= keep + 3 + 2 * math.log2(made[-1])
+@given(count=st.integers(1, 300), every=st.integers(1, 9), keep=st.integers(2, 4))
+def test_few_are_kept_and_restarts_are_near(count: int, every: int, keep: int) -> None:
+    kept = [(chunk + 1) // every for chunk in thinned(regular(count, every), every=every, keep=keep)]
+    assert kept[-keep:] == list(range(max(1, count - keep + 1), count + 1))
+    for number in range(1, count + 1):
+        start = max((k for k in kept if k <= number), default=0)
+        assert number - start <= 2 * (count - number)
+    assert len(kept) <= (keep / 2 + 1) * (math.log2(count) + 1)
+
+
+@steady
+@given(data=st.data(), count=st.integers(1, 60), every=st.integers(2, 5), keep=st.integers(1, 3))
+def test_what_is_kept_does_not_depend_on_when_it_was_thinned(data: st.DataObject, count: int, every: int, keep: int) -> None:
+    """Also not on where the run was stopped, or killed before it could thin."""
+    stops = data.draw(st.sets(st.integers(0, count * every - 1)))
+    thins = data.draw(st.sets(st.integers(0, count * every - 1)))
+    found: list[int] = []
+    for chunk in range(count * every):
+        if chunk in stops or (chunk + 1) % every == 0:
+            found.append(chunk)
+        if chunk in thins:
+            found = thinned(found, every=every, keep=keep)
+    assert thinned(found, every=every, keep=keep, done=True) == thinned(regular(count, every), every=every, keep=keep)
+
+
+def test_the_state_where_a_run_was_stopped_stays_until_the_next() -> None:
+    assert thinned([3, 7, 9], every=4, keep=2) == [3, 7, 9]
+    assert thinned([3, 7, 9, 11], every=4, keep=2) == [3, 7, 11]
 
 
 def test_a_film_keeps_a_handful() -> None:
-    assert len(thinned(range(3, 10_800, 4), 2)) < 20
+    assert len(thinned(regular(2_700, 4), every=4, keep=2)) < 25
 
 
 def test_only_the_state_that_the_digest_names(project: Location) -> None:
-    store = CheckpointStore(project, keep=2)
+    store = CheckpointStore(project, every=1, keep=2)
     assert store.chunks() == []
     digest = store.write(42, b"state")
     assert (project / "checkpoints").children() == ["00000042.safetensors"]
@@ -49,10 +67,8 @@ def test_only_the_state_that_the_digest_names(project: Location) -> None:
 
 
 def test_thin_removes_what_is_not_kept(project: Location) -> None:
-    store = CheckpointStore(project, keep=1)
+    store = CheckpointStore(project, every=1, keep=1)
     for chunk in range(20):
         store.write(chunk, b"")
         store.thin()
-    assert store.chunks()[0] == 0
-    assert store.chunks()[-1] == 19
-    assert len(store.chunks()) < 10
+    assert store.chunks() == [15, 17, 18, 19]

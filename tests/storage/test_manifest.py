@@ -19,7 +19,7 @@ def test_round_trip(manifest: Manifest, project: Location) -> None:
     found = Manifest.read(project)
     assert found == manifest
     assert found.source.fps == Fraction(30000, 1001)
-    assert from_dict(dict(found.config)) == load_config()
+    assert from_dict(dict(found.config)) == load_config(["tracking.checkpoint_every=1"])
 
 
 def test_grid(manifest: Manifest) -> None:
