@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import threading
 import time
 import uuid
@@ -14,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, RayActorError, RayError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayError
 
 from actors.coordinator import NAMESPACE, coordinator
 from actors.executor import ACTORS, ActorClasses, cluster_nodes, translate
@@ -32,9 +33,13 @@ log = logging.getLogger(__name__)
 
 #: Coordinators in a row that may die without a video getting on before the run is given up.
 MAX_COORDINATOR_DEATHS = 5
+#: For how long a coordinator that Ray believes to live may be out of reach.
+MAX_SILENCE_SECONDS = 180.0
 #: News are fetched at most so often, so that a large cluster's come in batches.
 _POLL_SECONDS = 0.05
 _MIN_STORE_BYTES = 256 << 20
+#: For a first sign of life from a cluster's address.
+CONNECT_SECONDS = 5.0
 
 
 def run_on_ray(
@@ -93,11 +98,26 @@ def connect(config: Config, jobs: Sequence[VideoJob] = (), address: str | None =
             log_to_driver=False,
         )
         return
+    _check_address(address)
     try:
         ray.init(address=address, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ResourceError(
-            f"No Ray cluster was reached at {address} ({str(error).splitlines()[0]}): check --address or RAY_ADDRESS."
+            f"The Ray cluster at {address} did not let us in ({str(error).splitlines()[0]}): check --address or RAY_ADDRESS, "
+            "its version of Ray, and the token (RAY_AUTH_TOKEN or ~/.ray/auth_token must be as where it was started)."
+        ) from error
+
+
+def _check_address(address: str) -> None:
+    """Ray tries for two minutes to reach an address where nobody listens. Raises :class:`ResourceError`."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "/" in address or not port.isdigit():
+        return  # "auto", or a form that is for Ray to judge
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ResourceError(
+            f"No Ray cluster listens at {address} ({error.strerror or error}): check --address or RAY_ADDRESS."
         ) from error
 
 
@@ -148,7 +168,9 @@ class _Run:
         self._running_calls: Counter[WorkerId] = Counter()
         self._next = 0
         self._deaths = 0
-        self._stopped = False
+        self._silent_since: float | None = None
+        self._stopped = False  # whether this coordinator was told to
+        self._to_cancel: set[str] = set()
 
     def until_ended(self, stop: threading.Event | None, cancelled: Cancelled | None) -> list[Outcome]:
         handle: Any = None
@@ -157,17 +179,23 @@ class _Run:
                 if handle is None:
                     handle = self._join()
                 if stop is not None and stop.is_set() and not self._stopped:
-                    self._stopped = True
                     self._call(handle.stop, sorted(self._open))
-                for video in set(cancelled() if cancelled is not None else ()) & self._open:
+                    self._stopped = True
+                self._to_cancel.update(cancelled() if cancelled is not None else ())
+                for video in self._to_cancel & self._open:
                     self._call(handle.cancel, video)
+                    self._to_cancel.discard(video)
                 self._listen(handle)
             except GivenUpError:  # this process stood still for long; the coordinator may be about to end
                 handle = None
                 time.sleep(_POLL_SECONDS)
+            except ActorUnavailableError as error:
+                self._on_coordinator_silence(error)
             except RayActorError as error:
                 handle = None
                 self._on_coordinator_death(error)
+            else:
+                self._silent_since = None
         if handle is not None:
             handle.leave.remote(self._driver)
         return [self._outcomes.of(job) for job in self._jobs.values()]
@@ -186,6 +214,7 @@ class _Run:
                 _wait_for_end(handle)
             else:
                 self._next = 0
+                self._stopped = False
                 return handle
 
     def _listen(self, handle: Any) -> None:
@@ -209,6 +238,16 @@ class _Run:
                 self._deaths = 0
         if self._listener is not None:
             self._listener(event)
+
+    def _on_coordinator_silence(self, error: RayActorError) -> None:
+        """Its machine was lost, or the way to it for a moment. Ray takes half a minute to tell, and then calls it dead."""
+        now = time.monotonic()
+        self._silent_since = now if self._silent_since is None else self._silent_since
+        if now - self._silent_since > MAX_SILENCE_SECONDS:
+            raise ResourceError(
+                f"The coordinator was not reached for {MAX_SILENCE_SECONDS:.0f} s: look at the cluster's network, then resume."
+            ) from error
+        time.sleep(STOP_POLL_SECONDS)
 
     def _on_coordinator_death(self, error: RayActorError) -> None:
         self._deaths += 1

@@ -22,7 +22,7 @@ SHAPE = (
     "cluster.refiners=1",
     "cluster.decoders=2",
     "cluster.writers=2",
-    "runtime.threads=2",  # unlike the one thread that Ray gives an actor by default
+    "runtime.threads=4",  # two for an operator, unlike the one that Ray gives an actor by default
 )
 
 

@@ -13,6 +13,7 @@ from actors.driver import run_on_ray
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
 from tam_dist.coordination.events import Event, SegmentationAsked
+from tam_dist.models.runtime import operator_threads
 from tests.actors.corpus import Clip, fingerprints, projects
 
 Fingerprints = dict[str, dict[str, str]]
@@ -47,4 +48,4 @@ def test_labels_are_bit_identical_to_the_run_without_ray(
     stats = ray.get(find_coordinator(namespace).stats.remote())  # type: ignore[union-attr]
     with_torch = [found for worker, found in stats.items() if worker.role in (Role.PROPAGATOR, Role.REFINER)]
     assert len(with_torch) >= propagators + 1
-    assert {found.threads for found in with_torch} == {config.runtime.threads}
+    assert {found.threads for found in with_torch} == {operator_threads(config.runtime.threads)} == {2}

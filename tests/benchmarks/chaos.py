@@ -81,6 +81,7 @@ class Chaos:
         self.config = settle(load_config([*write_weights(folder), *SHAPE]))
         clips = [Clip(c.name, c.frames * arguments.length, c.height, c.width, c.kind) for c in CLIPS]
         self.videos = write_videos(folder / "videos", clips)
+        self.log = folder / "driver.log"
         self.killed: Counter[str] = Counter()
         self.reads = 0
         self.cluster: Cluster | None = None
@@ -144,7 +145,7 @@ class Chaos:
         with killer, Reader(out) as reader:
             while driver.poll() != 0 or self.node_due.is_set():
                 if driver.returncode:
-                    assert driver.returncode < 0, f"the driver failed with exit code {driver.returncode}"
+                    assert driver.returncode < 0, f"a driver failed:\n{self.log.read_text()[-3000:]}"
                     driver = self.driver(out)
                 if self.node_due.is_set():
                     self.replace_node()
@@ -158,7 +159,8 @@ class Chaos:
 
     def driver(self, out: Path) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.benchmarks.chaos", "--drive", str(out), "--address", self.arguments.address]
-        return subprocess.Popen(command + ["--real"] * self.arguments.real, stderr=subprocess.DEVNULL)
+        with self.log.open("w") as log:
+            return subprocess.Popen(command + ["--real"] * self.arguments.real, stderr=log)
 
     def replace_node(self) -> None:
         """In the main thread, where alone Ray can start a node."""

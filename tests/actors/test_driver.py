@@ -1,0 +1,118 @@
+"""What a driver does while its coordinator is out of reach or dead; the coordinators are stand-ins, without Ray."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError, ActorUnavailableError
+
+from actors import driver
+from actors.executor import ACTORS
+from tam_dist.config import load_config
+from tam_dist.coordination.events import Event, VideoEnded
+from tam_dist.coordination.mailboxes import EventBatch
+from tam_dist.coordination.video import VideoJob, VideoState
+from tam_dist.errors import ResourceError
+from tam_dist.tracking.spec import SessionSpec
+
+CONFIG = load_config([])
+JOB = VideoJob("p", "v", "pyav", SessionSpec(8, 8, 1, 1, (), (), CONFIG.propagation))
+UNREACHABLE = ActorUnavailableError("no route", b"0" * 16)
+DEAD = ActorDiedError()
+
+
+@dataclass
+class Coordinator:
+    """Raises ``troubles`` one after the other when asked for news, then reports how its video ended."""
+
+    troubles: list[Exception] = field(default_factory=list)
+    stopped: bool = False
+    cancelled: bool = False
+    drivers: int = 0
+
+    def submit(self, *_: object) -> None:
+        self.drivers += 1
+
+    def stop(self, _: Collection[str]) -> None:
+        self.stopped = True
+
+    def cancel(self, _: str) -> None:
+        self.cancelled = True
+
+    def events(self, *_: object) -> EventBatch:
+        if self.troubles:
+            raise self.troubles.pop(0)
+        state = VideoState.STOPPED if self.stopped else VideoState.CANCELLED if self.cancelled else VideoState.DONE
+        return EventBatch(0, (VideoEnded("p", state.value, None),))
+
+    @property
+    def leave(self) -> Any:
+        return type("Remote", (), {"remote": lambda *_: None})
+
+
+Run = Callable[..., VideoState]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Of one job, with the given coordinators in turn."""
+    monkeypatch.setattr(driver, "STOP_POLL_SECONDS", 0.001)
+    monkeypatch.setattr(driver, "_POLL_SECONDS", 0.001)
+
+    def track(*coordinators: Coordinator, **options: Any) -> VideoState:
+        queue = list(coordinators)
+        monkeypatch.setattr(driver, "coordinator", lambda *_, **__: queue.pop(0))
+        monkeypatch.setattr(driver._Run, "_call", staticmethod(lambda method, *arguments: method(*arguments)))
+        heard: list[Event] = []
+        made = driver._Run([JOB], CONFIG, "test", heard.append, False, 1.0, ACTORS)
+        (outcome,) = made.until_ended(options.get("stop"), options.get("cancelled"))
+        return outcome.state
+
+    return track
+
+
+def test_a_coordinator_out_of_reach_for_a_while_is_waited_for(run: Run) -> None:
+    """A lost machine's actors are unreachable for half a minute until Ray calls them dead; five tries were over in three."""
+    only = Coordinator([UNREACHABLE] * (driver.MAX_COORDINATOR_DEATHS + 3))
+    assert run(only) is VideoState.DONE
+    assert only.drivers == 1
+
+
+def test_one_that_stays_out_of_reach_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "MAX_SILENCE_SECONDS", 0.05)
+    with pytest.raises(ResourceError, match="was not reached for"):
+        run(Coordinator([UNREACHABLE] * 1000))
+
+
+def test_a_dead_one_is_replaced_and_the_new_one_told_to_stop_too(run: Run) -> None:
+    stop = threading.Event()
+    stop.set()
+    first, second = Coordinator([DEAD]), Coordinator()
+    assert run(first, second, stop=stop) is VideoState.STOPPED
+    assert (first.stopped, second.stopped) == (True, True)
+
+
+def test_a_cancellation_survives_the_coordinator_that_did_not_take_it(run: Run) -> None:
+    class Deaf(Coordinator):
+        def cancel(self, _: str) -> None:
+            raise DEAD
+
+    asked = iter([["p"]])
+    second = Coordinator()
+    assert run(Deaf(), second, cancelled=lambda: next(asked, [])) is VideoState.CANCELLED
+    assert second.cancelled
+
+
+def test_coordinators_that_keep_dying_end_the_run(run: Run) -> None:
+    with pytest.raises(ResourceError, match="died 5 times in a row"):
+        run(*(Coordinator([DEAD]) for _ in range(driver.MAX_COORDINATOR_DEATHS)))
+
+
+def test_an_address_where_nobody_listens_is_told_at_once() -> None:
+    with pytest.raises(ResourceError, match=r"No Ray cluster listens at 127\.0\.0\.1:9 .*--address"):
+        driver._check_address("127.0.0.1:9")
+    driver._check_address("auto")
