@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from storage.project_store import ProjectStore
 from tam_dist.config import Config
 from tests.actors.chaos import wait_until
 from tests.actors.corpus import CLIPS, Clip, fingerprints, projects, write_videos
 from tests.actors.standins import run_stand_ins
 
 pytestmark = pytest.mark.slow
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "chaos.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = (sys.executable, "-m", "tests.benchmarks.chaos")
 RAY = str(Path(sys.executable).parent / "ray")
 
 
@@ -36,7 +38,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[s
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": uuid.uuid4().hex,
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "PYTHONPATH": str(SCRIPT.parents[2]),
+        "PYTHONPATH": str(ROOT),
     }
     command = [RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=4", "--num-gpus=0", "--include-dashboard=false"]
     command += ["--object-store-memory=100000000", f"--min-worker-port={port + 1000}", f"--max-worker-port={port + 1200}"]
@@ -50,10 +52,10 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[s
         process.wait(timeout=60)
 
 
-def drive(out: Path, head: tuple[str, dict[str, str]]) -> subprocess.Popen[bytes]:
+def drive(out: Path, head: tuple[str, dict[str, str]], *options: str, namespace: str = "shared") -> subprocess.Popen[bytes]:
     address, environment = head
-    command = [sys.executable, str(SCRIPT), "--drive", str(out), "--address", address, "--namespace", "shared"]
-    return subprocess.Popen(command, env=environment)
+    command = [*SCRIPT, "--drive", str(out), "--address", address, "--namespace", namespace]
+    return subprocess.Popen([*command, *options], env=environment, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +90,31 @@ def test_a_driver_that_was_killed_is_followed_by_another(
     first.wait()
     assert drive(out, head).wait(timeout=280) == 0
     assert fingerprints(out) == fingerprints(tmp_path / "undisturbed")
+
+
+def test_a_detached_run_goes_on_without_its_driver(
+    head: tuple[str, dict[str, str]], clips: dict[Clip, Path], config: Config, tmp_path: Path
+) -> None:
+    run_stand_ins(projects(clips, tmp_path / "undisturbed", config), config)
+    out = tmp_path / "left"
+    projects(clips, out, config)
+    driver = drive(out, head, "--detach", namespace="left")
+    wait_until(lambda: any(out.glob("*/commits/*")) or driver.poll() is not None, 200, "the first commit")
+    driver.kill()
+    driver.wait()
+    assert not all_done(out)
+    wait_until(lambda: all_done(out), 200, "the end of the run that was left alone")
+    assert fingerprints(out) == fingerprints(tmp_path / "undisturbed")
+
+
+def all_done(out: Path) -> bool:
+    return all(ProjectStore.open(project, write=False).status().state == "done" for project in out.iterdir())
+
+
+def test_thirty_kills_machines_among_them() -> None:
+    """The long form of test_chaos, a cluster of its own."""
+    command = [*SCRIPT, "--kills", "30", "--seed", "4", "--nodes"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr[-3000:]
+    assert "masks, scores, revisions and files as undisturbed" in found.stdout
+    assert "'node'" in found.stdout

@@ -28,6 +28,7 @@ from actors.driver import run_on_ray
 from actors.executor import ACTORS
 from storage.project_store import ProjectStore
 from tam_dist.config import Config, from_dict, load_config
+from tam_dist.coordination.service import LEASE_SECONDS
 from tam_dist.coordination.video import VideoJob
 from tam_dist.preparation import job_of, settle
 from tam_dist.running import run_inline
@@ -56,21 +57,30 @@ def main() -> None:
     parser.add_argument("--nodes", action="store_true")
     parser.add_argument("--address")
     parser.add_argument("--drive", help=argparse.SUPPRESS)
+    parser.add_argument("--detach", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--namespace", default="chaos", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.drive:
-        drive(Path(arguments.drive), arguments.namespace, arguments.address, arguments.real)
+        drive(Path(arguments.drive), arguments)
     else:
         with tempfile.TemporaryDirectory(prefix="tam-dist-chaos-") as folder:
             Chaos(Path(folder), arguments).run()
 
 
-def drive(folder: Path, namespace: str, address: str, real: bool) -> None:
-    """The driver's process: continue every project."""
+def drive(folder: Path, arguments: argparse.Namespace) -> None:
+    """The driver's process: continue every project. Detached, its run would end soon after it by its lease if it could."""
     stores = [ProjectStore.open(project, write=False) for project in sorted(folder.iterdir())]
     config = from_dict(dict(stores[0].manifest.config))
-    jobs = [job_of(store) for store in stores]
-    for outcome in run_on_ray(jobs, config, address=address, namespace=namespace, actors=ACTORS if real else STAND_INS):
+    outcomes = run_on_ray(
+        [job_of(store) for store in stores],
+        config,
+        address=arguments.address,
+        namespace=arguments.namespace,
+        actors=ACTORS if arguments.real else STAND_INS,
+        detach=arguments.detach,
+        lease=1.0 if arguments.detach else LEASE_SECONDS,
+    )
+    for outcome in outcomes:
         outcome.raise_failure()
 
 
