@@ -38,6 +38,8 @@ MAX_SILENCE_SECONDS = 180.0
 #: News are fetched at most so often, so that a large cluster's come in batches.
 _POLL_SECONDS = 0.05
 _MIN_STORE_BYTES = 256 << 20
+#: Ray tells its user of tokens and addresses otherwise; what goes wrong with it we say ourselves.
+_RAY_LOGS = logging.ERROR
 #: For a first sign of life from a cluster's address.
 CONNECT_SECONDS = 5.0
 
@@ -96,11 +98,12 @@ def connect(config: Config, jobs: Sequence[VideoJob] = (), address: str | None =
             object_store_memory=store_bytes(config, jobs),
             include_dashboard=False,
             log_to_driver=False,
+            logging_level=_RAY_LOGS,
         )
         return
     _check_address(address)
     try:
-        ray.init(address=address, log_to_driver=False)
+        ray.init(address=address, log_to_driver=False, logging_level=_RAY_LOGS)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ResourceError(
             f"The Ray cluster at {address} did not let us in ({str(error).splitlines()[0]}): check --address or RAY_ADDRESS, "
