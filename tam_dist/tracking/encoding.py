@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
+import torch
+
 from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore
 from tam_dist.tracking.resampling import shrink_frames
 from tam_dist.types import FrameChunk
@@ -15,7 +17,7 @@ class ChunkEncoder:
 
     ``ahead`` encodes the next batch in a thread while the caller tracks this one, which needs nothing of it: the key encoder
     is 60 % of a frame's time on a CPU, and two threads that meet once a frame use two cores far better than torch's own, which
-    meet at every operator. The values are the same, as each thread sums with the same number of OpenMP threads.
+    meet at every operator. The values are the same, as both sum with the same number of OpenMP threads.
     """
 
     def __init__(self, core: InferenceCore, chunk: FrameChunk, size: tuple[int, int], *, batch: int, ahead: bool) -> None:
@@ -37,8 +39,15 @@ class ChunkEncoder:
             self._first = first
             following = first + self._batch
             wanted = self._ahead and following < len(self._chunk.frames)
-            self._next = _encoding_thread().submit(self._encode, following) if wanted else None
+            threads = torch.get_num_threads()
+            self._next = _encoding_thread().submit(self._encode_with, threads, following) if wanted else None
         return self._encoded[offset - first]
+
+    def _encode_with(self, threads: int, first: int) -> list[EncodedFrame]:
+        """OpenMP's number of threads is each thread's own; this one may have been started for another configuration."""
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        return self._encode(first)
 
     def _encode(self, first: int) -> list[EncodedFrame]:
         return self._core.encode(shrink_frames(self._chunk.frames[first : first + self._batch], self._size))

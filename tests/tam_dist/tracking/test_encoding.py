@@ -36,6 +36,26 @@ def test_every_frame_is_encoded_once_and_all_but_the_first_ahead(network: XMem) 
         assert torch.equal(frame.features.key, plain.frame(offset).features.key)
 
 
+def test_the_thread_takes_over_the_number_of_operator_threads(network: XMem) -> None:
+    """Another number rounds otherwise: masks of a second run in the process came out different."""
+    before, seen = torch.get_num_threads(), []
+
+    class Watched(Recorded):
+        def encode(self, frames: torch.Tensor) -> list[EncodedFrame]:
+            seen.append(torch.get_num_threads())
+            return super().encode(frames)
+
+    try:
+        for threads in (3, 1, 2):
+            torch.set_num_threads(threads)
+            encoder = ChunkEncoder(Watched(network), CHUNK, (32, 48), batch=1, ahead=True)
+            for offset in range(5):
+                encoder.frame(offset)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [3] * 5 + [1] * 5 + [2] * 5
+
+
 def test_batches_lie_on_the_grid_wherever_tracking_begins(network: XMem) -> None:
     core = Recorded(network)
     encoder = ChunkEncoder(core, CHUNK, (32, 48), batch=2, ahead=False)
