@@ -51,6 +51,26 @@ class SegmentationConfig:
 
 
 @dataclass
+class RefinementConfig:
+    """Step 3: scoring masks, asking SAM about poor ones (:mod:`tam_dist.tracking.assessment`)."""
+
+    mode: str = MISSING
+    score: str = MISSING
+    presence: bool = MISSING
+    threshold: float = MISSING
+    release: float = MISSING
+    every: int = MISSING
+    max_share: float = MISSING
+    margin: float = MISSING
+    presence_margin: float = MISSING
+
+
+def refinement_off() -> RefinementConfig:
+    """No step 3, and XMem's own confidence as the score: what projects do that were made before there was any."""
+    return RefinementConfig("off", "confidence", False, 0.6, 0.7, 5, 0.25, 0.05, 0.15)
+
+
+@dataclass
 class TrackingConfig:
     chunk_size: int = MISSING
     checkpoint_every: int = MISSING
@@ -96,6 +116,7 @@ class Config:
     models: ModelsConfig = MISSING
     propagation: PropagationConfig = MISSING
     segmentation: SegmentationConfig = MISSING
+    refinement: RefinementConfig = MISSING
     tracking: TrackingConfig = MISSING
     media: MediaConfig = MISSING
     credits: CreditsConfig = MISSING
@@ -105,8 +126,12 @@ class Config:
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "media.reader": ("auto", "decord", "pyav"),
+    "refinement.mode": ("off", "on", "deferred"),
+    "refinement.score": ("model", "confidence"),
     "runtime.autocast": ("none", "bf16", "fp16"),
 }
+#: What YAML takes the bare words "on" and "off" for.
+_YAML_SWITCH = {"True": "on", "False": "off"}
 _POSITIVE = (
     "propagation.short_side",
     "propagation.key_batch",
@@ -115,6 +140,7 @@ _POSITIVE = (
     "propagation.num_prototypes",
     "propagation.query_block",
     "propagation.max_permanent_frames",
+    "refinement.every",
     "tracking.chunk_size",
     "tracking.checkpoint_every",
     "tracking.keep_checkpoints",
@@ -143,6 +169,7 @@ def load_config(overrides: Sequence[str] = (), *, files: Iterable[str] = ()) -> 
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), default, *layers)
         config = cast(Config, OmegaConf.to_object(merged))
+        config.refinement.mode = _YAML_SWITCH.get(config.refinement.mode, config.refinement.mode)
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error, layers)) from error
     validate(config)

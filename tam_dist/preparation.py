@@ -25,7 +25,7 @@ from tam_dist.tracking.spec import SessionSpec
 from tam_dist.types import Prompt
 
 #: Settings that decide the masks: they belong to the project. The others may differ from run to run.
-_DECISIVE = ("models", "propagation", "segmentation", "tracking", "runtime")
+_DECISIVE = ("refinement", "models", "propagation", "segmentation", "tracking", "runtime")
 #: Readers that can be asked for by name; a folder of images has its own.
 _NAMED_READERS = ("decord", "pyav")
 
@@ -92,6 +92,7 @@ def job_of(store: ProjectStore) -> VideoJob:
     """The job that continues a project, from its own records alone."""
     manifest = store.manifest
     source = manifest.source
+    stored = from_dict(dict(manifest.config))
     spec = SessionSpec(
         width=source.width,
         height=source.height,
@@ -99,7 +100,8 @@ def job_of(store: ProjectStore) -> VideoJob:
         chunk_size=manifest.chunk_size,
         objects=manifest.objects,
         prompts=tuple(active(store.prompts())),
-        propagation=from_dict(dict(manifest.config)).propagation,
+        propagation=stored.propagation,
+        refinement=stored.refinement,
     )
     reader = source.reader if source.reader in _NAMED_READERS else "auto"
     return VideoJob(str(store.location), source.uri, reader, spec)

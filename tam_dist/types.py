@@ -58,11 +58,14 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class FrameChunk:
-    """Consecutive decoded frames: ``frames`` is uint8 (n, H, W, 3) RGB, possibly read-only; ``start`` is the first's number."""
+    """Consecutive decoded frames: ``frames`` is uint8 (n, H, W, 3) RGB, possibly read-only; ``start`` is the first's number;
+    ``cuts`` are those frames' numbers that begin a new shot.
+    """
 
     index: int
     start: int
     frames: UInt8Array
+    cuts: tuple[int, ...] = ()
 
     @property
     def stop(self) -> int:
@@ -219,11 +222,11 @@ class ChunkResult:
 
 @dataclass(frozen=True, eq=False)
 class StepResult:
-    """Outcome of one call into a tracking session: exactly one of ``chunk`` (the chunk is finished) and ``request`` (it waits
-    for the segmentation model; ``resume`` continues it) is set. ``checkpoint`` is the serialised state after the chunk,
-    where one is due.
+    """Outcome of one call into a tracking session: exactly one of ``chunk`` (the chunk is finished) and ``requests`` (it waits
+    for the segmentation model; ``resume`` continues it with a tuple of answers for each) is set. ``checkpoint`` is the
+    serialised state after the chunk, where one is due.
     """
 
     chunk: ChunkResult | None = None
-    request: SegmentationRequest | None = None
+    requests: tuple[SegmentationRequest, ...] = ()
     checkpoint: bytes | None = None

@@ -1,70 +1,75 @@
 """One video's tracker as a state machine: chunks in, masks out, and a pause wherever the segmentation model must be asked.
 
-A session never waits for anybody. ``step`` tracks a chunk until it is finished or until a frame needs SAM; then it returns
-the question and ``resume`` continues with the answer. It reads no files and knows no processes, so the same session runs
+A session never waits for anybody. ``step`` tracks a chunk until it is finished or until SAM is needed; then it returns the
+questions and ``resume`` continues with the answers. It reads no files and knows no processes, so the same session runs
 inline and in an actor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore, Prediction
 from tam_dist.models.xmem.network import XMem
+from tam_dist.tracking.assessment import Assessor, Question, Watcher
 from tam_dist.tracking.encoding import ChunkEncoder
+from tam_dist.tracking.outcome import ChunkMasks, FrameMasks
 from tam_dist.tracking.plan import ObjectPrompts, PromptPlan
-from tam_dist.tracking.quality import confidence
-from tam_dist.tracking.resampling import label_map, propagation_size, shrink_mask
+from tam_dist.tracking.quality.model import QualityScorer, weight_free
+from tam_dist.tracking.resampling import propagation_size, shrink_mask
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
 from tam_dist.tracking.spec import SessionSpec
-from tam_dist.types import (
-    ChunkResult,
-    FloatArray,
-    FrameChunk,
-    LabelArray,
-    Origin,
-    SegmentationRequest,
-    SegmentedMask,
-    StepResult,
-    UInt8Array,
-)
+from tam_dist.types import ChunkResult, FloatArray, FrameChunk, SegmentationRequest, SegmentedMask, StepResult
 
-_Steps = Generator[SegmentationRequest, Sequence[SegmentedMask], ChunkResult]
+Answers = tuple[SegmentedMask, ...]
+_Asking = Generator[tuple[SegmentationRequest, ...], Sequence[Answers], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """What sessions of one process share. ``scorer`` belongs to the network's weights; ``encode_ahead`` lets a second thread
+    encode the next frame meanwhile, one frame at a time; for CPUs.
+    """
+
+    network: XMem
+    scorer: QualityScorer = weight_free
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    encode_ahead: bool = False
 
 
 class TrackingSession:
     """Tracks the chunks of one video in order, from frame 0 or from a snapshot.
 
     The masks are a function of (frames, spec, weights, torch build, thread count) alone: the chunk grid is anchored at
-    frame 0 and the frames encoded together depend on the grid, not on where a run was interrupted. ``encode_ahead`` lets a
-    second thread encode the next frame meanwhile, one frame at a time; for CPUs.
+    frame 0 and the frames encoded together depend on the grid, not on where a run was interrupted. ``watch`` hears of every
+    assessed frame.
     """
 
-    def __init__(self, spec: SessionSpec, network: XMem, device: torch.device, *, encode_ahead: bool = False) -> None:
+    def __init__(self, spec: SessionSpec, models: Models, *, watch: Watcher | None = None) -> None:
         self._spec = spec
-        self._encode_ahead = encode_ahead
+        self._models = models
         self._plan = PromptPlan(spec.objects, spec.prompts)
-        self._core = InferenceCore(network, spec.propagation, device=device)
+        self._core = InferenceCore(models.network, spec.propagation, device=models.device)
+        self._assessor = Assessor(spec.refinement, models.scorer, (spec.height, spec.width), watch=watch)
         self._size = propagation_size(spec.height, spec.width, spec.propagation.short_side)
         self._next_chunk = 0
-        self._running: _Steps | None = None
+        self._running: Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult] | None = None
+        self._deferred: list[tuple[Question, EncodedFrame]] = []
 
     @classmethod
-    def restore(
-        cls, spec: SessionSpec, network: XMem, device: torch.device, snapshot: bytes, *, encode_ahead: bool = False
-    ) -> TrackingSession:
+    def restore(cls, spec: SessionSpec, models: Models, snapshot: bytes, *, watch: Watcher | None = None) -> TrackingSession:
         """A session that continues bit-identically after the chunk that ``snapshot`` was taken behind.
 
-        Raises :class:`SchemaError` where the bytes are no snapshot of this version.
+        Raises :class:`SchemaError` where the bytes are no snapshot that this version reads.
         """
-        session = cls(spec, network, device, encode_ahead=encode_ahead)
+        session = cls(spec, models, watch=watch)
         session._next_chunk, tensors, meta = unpack_snapshot(snapshot)
-        session._core.restore(tensors, meta)
+        session._core.restore({n: t for n, t in tensors.items() if not n.startswith("signals.")}, meta["core"])
+        session._assessor.restore(tensors, meta["assessor"], models.device)
         return session
 
     @property
@@ -76,8 +81,9 @@ class TrackingSession:
         """The state between two chunks, as safetensors."""
         if self._running is not None:
             raise RuntimeError("a session can be saved between chunks only")
-        tensors, meta = self._core.state()
-        return pack_snapshot(self._next_chunk, tensors, meta)
+        tensors, core = self._core.state()
+        signals, assessor = self._assessor.state()
+        return pack_snapshot(self._next_chunk, {**tensors, **signals}, {"core": core, "assessor": assessor})
 
     def step(self, chunk: FrameChunk) -> StepResult:
         """Track ``chunk``, which must be the next one, as far as possible."""
@@ -86,104 +92,103 @@ class TrackingSession:
         self._running = self._track(chunk)
         return self._advance(None)
 
-    def resume(self, masks: Sequence[SegmentedMask]) -> StepResult:
-        """Continue the chunk under way with the answer to the last request."""
+    def resume(self, answers: Sequence[Answers]) -> StepResult:
+        """Continue the chunk under way with the answers to the last requests, one tuple of masks a request."""
         if self._running is None:
             raise RuntimeError("resume without a chunk under way")
-        return self._advance(masks)
+        return self._advance(answers)
 
     @torch.inference_mode()
-    def _advance(self, masks: Sequence[SegmentedMask] | None) -> StepResult:
+    def _advance(self, answers: Sequence[Answers] | None) -> StepResult:
         assert self._running is not None
         try:
-            request = next(self._running) if masks is None else self._running.send(masks)
+            requests = next(self._running) if answers is None else self._running.send(answers)
         except StopIteration as finished:
             self._running = None
             self._next_chunk += 1
             return StepResult(chunk=finished.value)
-        return StepResult(request=request)
+        return StepResult(requests=requests)
 
     # --- one chunk -----------------------------------------------------------------------------------------------------
 
-    def _track(self, chunk: FrameChunk) -> _Steps:
+    def _track(self, chunk: FrameChunk) -> Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult]:
         spec = self._spec
-        count = len(chunk.frames)
-        labels = np.zeros((count, spec.height, spec.width), spec.label_dtype)
-        quality: FloatArray = np.full((count, len(spec.objects)), np.nan, np.float32)
-        origin: UInt8Array = np.full((count, len(spec.objects)), Origin.UNTRACKED, np.uint8)
-        applied: list[str] = []
-        batch = 1 if self._encode_ahead else spec.propagation.key_batch
-        encoder = ChunkEncoder(self._core, chunk, self._size, batch=batch, ahead=self._encode_ahead)
-        for offset in range(count):
+        masks = ChunkMasks.blank(spec, chunk)
+        ahead = self._models.encode_ahead
+        batch = 1 if ahead else spec.propagation.key_batch
+        encoder = ChunkEncoder(self._core, chunk, self._size, batch=batch, ahead=ahead)
+        for offset in range(len(chunk.frames)):
             number = chunk.start + offset
             if number < self._plan.first_frame:
                 continue
-            outcome = yield from self._track_frame(number, encoder.frame(offset))
-            labels[offset], quality[offset], origin[offset] = outcome.labels, outcome.quality, outcome.origin
-            applied.extend(uuid for prompts in self._plan.at(number) for uuid in prompts.uuids)
-        return ChunkResult(chunk.index, chunk.start, labels, quality, origin, tuple(applied))
+            prompts = self._plan.at(number)
+            if self._changes_objects(number):  # earlier predictions are of others than those tracked then
+                yield from self._settle_deferred(masks)
+            masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), number in chunk.cuts)))
+            masks.applied.extend(uuid for each in prompts for uuid in each.uuids)
+        yield from self._settle_deferred(masks)
+        return masks.result()
 
-    def _track_frame(
-        self, number: int, frame: EncodedFrame
-    ) -> Generator[SegmentationRequest, Sequence[SegmentedMask], _FrameOutcome]:
-        absent = self._plan.absent(number)
+    def _changes_objects(self, number: int) -> bool:
+        leaving = self._plan.gone_for_good(number, self._spec.frame_count)
+        return bool(self._plan.at(number)) or not leaving.isdisjoint(self._core.object_ids)
+
+    def _track_frame(self, number: int, frame: EncodedFrame, cut: bool) -> _Asking:
+        declared = self._plan.absent(number)
         for object_id in self._plan.gone_for_good(number, self._spec.frame_count) & set(self._core.object_ids):
             self._core.remove_object(object_id)
-        prompts = tuple(p for p in self._plan.at(number) if p.object_id not in absent)
-        prediction = None
+        prompts = tuple(p for p in self._plan.at(number) if p.object_id not in declared)
+        found = None
         if self._core.object_ids:
-            prediction = self._core.predict(frame, prompted=bool(prompts), absent=absent)
-        given = yield from self._given_masks(number, prompts, prediction)
-        if prediction is None and not given:
-            return _FrameOutcome.empty(self._spec, absent)
-        masks = {i: shrink_mask(m.mask, self._size) for i, m in given.items()}
-        probabilities = self._core.update(frame, prediction, masks)
-        return self._outcome(probabilities, given, absent)
+            seen = self._core.predict(frame, prompted=bool(prompts), absent=declared)
+            found = self._assessor.assess(number, frame, seen, absent=declared, settled=bool(prompts), cut=cut)
+        given = yield from self._given_masks(number, prompts, None if found is None else found.prediction)
+        if found is None and not given:
+            return FrameMasks.empty(self._spec, declared)
+        refined: dict[int, SegmentedMask] = {}
+        if found is not None and found.due:
+            question = self._assessor.question(number, frame, found)
+            if self._spec.refinement.mode == "deferred":
+                self._deferred.append((question, frame))
+            else:
+                (answers,) = yield (question.request,)
+                refined = self._assessor.decide(question, answers)
+        absent = (declared if found is None else found.absent) - set(given)
+        masks = {i: shrink_mask(m.mask, self._size) for i, m in (given | refined).items()}
+        prediction = None if found is None else found.prediction
+        probabilities = self._core.update(frame, prediction, masks, permanent=bool(given), absent=absent)
+        self._assessor.settle(frame, probabilities, self._core.object_ids, frozenset(given))
+        quality = {} if found is None else found.quality
+        return FrameMasks.of(self._spec, probabilities, self._core.object_ids, quality, given, refined, absent, declared)
 
-    def _given_masks(
-        self, number: int, prompts: tuple[ObjectPrompts, ...], prediction: Prediction | None
-    ) -> Generator[SegmentationRequest, Sequence[SegmentedMask], dict[int, SegmentedMask]]:
+    def _given_masks(self, number: int, prompts: tuple[ObjectPrompts, ...], prediction: Prediction | None) -> _Asking:
         """The masks that people's prompts stand for, by object id; asks SAM where they are not whole masks."""
         given = {p.object_id: SegmentedMask(p.object_id, p.mask, 1.0) for p in prompts if p.mask is not None}
         queries = tuple(p.query(_logits_of(prediction, p.object_id)) for p in prompts if p.needs_segmentation)
         if queries:
-            answers = yield SegmentationRequest(number, queries)
+            (answers,) = yield (SegmentationRequest(number, queries),)
             given.update({answer.object_id: answer for answer in answers})
         return given
 
-    def _outcome(self, probabilities: Tensor, given: dict[int, SegmentedMask], absent: frozenset[int]) -> _FrameOutcome:
-        spec = self._spec
-        outcome = _FrameOutcome.empty(spec, absent)
-        ids = self._core.object_ids
-        labels = label_map(probabilities, ids, (spec.height, spec.width), spec.label_dtype)
-        trust = confidence(probabilities).cpu().numpy()
-        for row, object_id in enumerate(ids):
-            if object_id in absent:
+    def _settle_deferred(self, masks: ChunkMasks) -> _Asking:
+        """Ask about the chunk's poor frames all at once; what is accepted replaces their masks and enters memory."""
+        waiting, self._deferred = self._deferred, []
+        if not waiting:
+            return
+        answers = yield tuple(question.request for question, _ in waiting)
+        for (question, frame), answer in zip(waiting, answers, strict=True):
+            refined = self._assessor.decide(question, answer)
+            if not refined:
                 continue
-            prompted = object_id in given
-            outcome.quality[object_id - 1] = given[object_id].score if prompted else trust[row]
-            outcome.origin[object_id - 1] = Origin.PROMPTED if prompted else Origin.PROPAGATED
-        for object_id, answer in given.items():  # a person's mask is stored as given, not as it survives resampling
-            labels[labels == object_id] = 0
-            labels[answer.mask] = object_id
-        return _FrameOutcome(labels, outcome.quality, outcome.origin)
-
-
-@dataclass(frozen=True, eq=False)
-class _FrameOutcome:
-    """``labels`` (H, W), ``quality`` float32 (K,), ``origin`` uint8 (K,)."""
-
-    labels: LabelArray
-    quality: FloatArray
-    origin: UInt8Array
-
-    @classmethod
-    def empty(cls, spec: SessionSpec, absent: frozenset[int]) -> _FrameOutcome:
-        origin = np.full(len(spec.objects), Origin.UNTRACKED, np.uint8)
-        for object_id in absent:
-            origin[object_id - 1] = Origin.ABSENT
-        labels = np.zeros((spec.height, spec.width), spec.label_dtype)
-        return cls(labels, np.full(len(spec.objects), np.nan, np.float32), origin)
+            found = question.assessment
+            small = {i: shrink_mask(m.mask, self._size) for i, m in refined.items()}
+            probabilities = self._core.recall(frame, found.prediction, small, found.absent)
+            ids = found.prediction.object_ids
+            declared = self._plan.absent(question.frame)
+            masks.put(
+                question.frame,
+                FrameMasks.of(self._spec, probabilities, ids, found.quality, {}, refined, found.absent, declared),
+            )
 
 
 def _logits_of(prediction: Prediction | None, object_id: int) -> FloatArray | None:

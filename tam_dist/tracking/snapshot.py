@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from tam_dist.errors import SchemaError
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
 
 def pack_snapshot(next_chunk: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> bytes:
     """``tensors`` of any dtype and device; ``meta`` must be JSON."""
-    header = json.dumps({"version": SNAPSHOT_VERSION, "next_chunk": next_chunk, "core": meta}, sort_keys=True)
+    header = json.dumps({"version": SNAPSHOT_VERSION, "next_chunk": next_chunk, **meta}, sort_keys=True)
     contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     return bytes(save(contiguous, metadata={"session": header}))
 
@@ -28,12 +29,23 @@ def unpack_snapshot(data: bytes) -> tuple[int, dict[str, Tensor], dict[str, Any]
         tensors = load(data)
     except (SafetensorError, KeyError, ValueError) as error:
         raise SchemaError("The checkpoint is damaged; delete it and resume from an earlier one.") from error
+    if header["version"] == 1:
+        tensors, header = _from_version_1(tensors, header)
     if header["version"] != SNAPSHOT_VERSION:
         raise SchemaError(
             f"The checkpoint has version {header['version']}, this tam-dist reads version {SNAPSHOT_VERSION}; "
             "track the video anew or use the version that wrote it."
         )
-    return header["next_chunk"], tensors, header["core"]
+    return header["next_chunk"], tensors, header
+
+
+def _from_version_1(tensors: dict[str, Tensor], header: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Before there was a step 3: every memory element told something about every object, and nothing was scored."""
+    values = {n: torch.cat([t, torch.ones_like(t[..., :1])], -1) for n, t in tensors.items() if n.endswith(".value")}
+    for group in header["core"]["groups"]:
+        group["memory"]["gaps"] = False
+    assessor = {"signals": {"ids": []}, "policy": {"frames": 0, "refined": 0, "objects": {}}}
+    return {**tensors, **values}, {**header, "version": SNAPSHOT_VERSION, "assessor": assessor}
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from tam_dist.config import PropagationConfig
+from tam_dist.config import PropagationConfig, RefinementConfig, refinement_off
 from tam_dist.types import Prompt, TrackedObject
 
 #: Above this many objects label maps are uint16 (255 is DAVIS's void label).
@@ -24,6 +24,7 @@ class SessionSpec:
     objects: tuple[TrackedObject, ...]
     prompts: tuple[Prompt, ...]
     propagation: PropagationConfig
+    refinement: RefinementConfig = field(default_factory=refinement_off)
 
     @property
     def chunk_count(self) -> int:

@@ -10,7 +10,8 @@ from tam_dist.errors import WorkerDiedError
 from tam_dist.models.checkpoints import resolve
 from tam_dist.models.runtime import configure_torch
 from tam_dist.models.xmem.weights import load_network
-from tam_dist.tracking.session import TrackingSession
+from tam_dist.tracking.quality.model import scorer_for
+from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
@@ -27,7 +28,9 @@ class PropagatorWorker:
     def __init__(self, config: Config) -> None:
         self._device = configure_torch(config.runtime)
         self._encode_ahead = self._device.type == "cpu" and config.runtime.threads != 1
-        self._network = load_network(resolve(config.models.xmem, "xmem"), self._device)
+        weights = resolve(config.models.xmem, "xmem")
+        self._network = load_network(weights, self._device)
+        self._scorer = scorer_for(weights)
         self._sessions: dict[str, _Open] = {}
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
@@ -54,10 +57,10 @@ class PropagatorWorker:
         self._sessions.clear()
 
     def _open(self, call: OpenSession, checkpoint: bytes | None) -> TrackingSession:
-        ahead = self._encode_ahead
+        models = Models(self._network, self._scorer, self._device, self._encode_ahead)
         if checkpoint is None:
-            return TrackingSession(call.spec, self._network, self._device, encode_ahead=ahead)
-        return TrackingSession.restore(call.spec, self._network, self._device, checkpoint, encode_ahead=ahead)
+            return TrackingSession(call.spec, models)
+        return TrackingSession.restore(call.spec, models, checkpoint)
 
     def _session(self, call: Call) -> TrackingSession:
         """The session of the call's generation. A call that reaches a restarted worker must not run on an empty state: the

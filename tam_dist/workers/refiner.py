@@ -6,7 +6,7 @@ from tam_dist.config import Config
 from tam_dist.coordination.calls import Call, Payload, Receipt, Segment
 from tam_dist.models.sam.opening import open_segmenter
 from tam_dist.models.sam.rounds import segment_in_rounds
-from tam_dist.types import FrameChunk, SegmentationRequest, StepResult
+from tam_dist.types import FrameChunk, SegmentationRequest, SegmentedMask, StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
 
@@ -19,11 +19,13 @@ class RefinerWorker:
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call, *payloads:
-            case Segment(), FrameChunk() as chunk, StepResult(request=SegmentationRequest() as request):
-                image = chunk.frames[request.frame - chunk.start]
-                key = (call.video, request.frame)
-                masks = tuple(segment_in_rounds(self._segmenter, image, query, key) for query in request.queries)
-                return Receipt(watch.seconds), masks
+            case Segment(), FrameChunk() as chunk, StepResult(requests=requests) if requests:
+                answers = tuple(self._answer(call.video, chunk, request) for request in requests)
+                return Receipt(watch.seconds), answers
         raise unexpected(self, call)
+
+    def _answer(self, video: str, chunk: FrameChunk, request: SegmentationRequest) -> tuple[SegmentedMask, ...]:
+        image, key = chunk.frames[request.frame - chunk.start], (video, request.frame)
+        return tuple(segment_in_rounds(self._segmenter, image, query, key) for query in request.queries)
 
     def close(self) -> None: ...

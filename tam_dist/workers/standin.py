@@ -46,7 +46,8 @@ from tam_dist.types import (
 )
 from tam_dist.workers.base import Stopwatch, unexpected
 
-_Track = Generator[SegmentationRequest, tuple[SegmentedMask, ...], ChunkResult]
+_Answers = tuple[tuple[SegmentedMask, ...], ...]
+_Track = Generator[SegmentationRequest, _Answers, ChunkResult]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class _Session:
         self.running = self._track(chunk)
         return self._advance(None)
 
-    def resume(self, answer: tuple[SegmentedMask, ...]) -> StepResult:
+    def resume(self, answer: _Answers) -> StepResult:
         return self._advance(answer)
 
     def snapshot(self) -> bytes:
@@ -90,7 +91,7 @@ class _Session:
     def restore(self, snapshot: bytes) -> None:
         self.next_chunk, self.state = int.from_bytes(snapshot[:8], "big"), snapshot[8:]
 
-    def _advance(self, answer: tuple[SegmentedMask, ...] | None) -> StepResult:
+    def _advance(self, answer: _Answers | None) -> StepResult:
         if self.running is None:
             raise RuntimeError("resume without a chunk under way")
         began = time.perf_counter()
@@ -103,7 +104,7 @@ class _Session:
         finally:
             time.sleep(max(0.0, self.owed - (time.perf_counter() - began)))
             self.owed -= time.perf_counter() - began
-        return StepResult(request=request)
+        return StepResult(requests=(request,))
 
     def _track(self, chunk: FrameChunk) -> _Track:
         count, objects = len(chunk.frames), len(self.spec.objects)
@@ -115,7 +116,7 @@ class _Session:
             seen.update(np.ascontiguousarray(frame).tobytes())
             if self.pace.asks(chunk.start + offset):
                 query = ObjectQuery(1, np.zeros((1, 2), np.float32), np.ones(1, np.int64))
-                (answer,) = yield SegmentationRequest(chunk.start + offset, (query,))
+                ((answer,),) = yield SegmentationRequest(chunk.start + offset, (query,))
                 seen.update(np.packbits(answer.mask).tobytes())
             self.state = seen.digest()
             labels[offset] = _pattern(self.state, self.spec)
@@ -177,10 +178,11 @@ class StandInRefiner:
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call, *payloads:
-            case Segment(), FrameChunk() as chunk, StepResult(request=SegmentationRequest() as request):
+            case Segment(), FrameChunk() as chunk, StepResult(requests=(request,)):
                 time.sleep(self._pace.answer_seconds)
                 image = chunk.frames[request.frame - chunk.start]
-                return Receipt(watch.seconds), (SegmentedMask(request.queries[0].object_id, image[:, :, 0] > 100, 1.0),)
+                mask = SegmentedMask(request.queries[0].object_id, image[:, :, 0] > 100, 1.0)
+                return Receipt(watch.seconds), ((mask,),)
         raise unexpected(self, call)
 
     def close(self) -> None: ...

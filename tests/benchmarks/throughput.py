@@ -27,7 +27,7 @@ from tam_dist.models.xmem.matching import Affinity, Query, similarity
 from tam_dist.models.xmem.weights import load_network
 from tam_dist.prompts import Mask, Prompt
 from tam_dist.tracking.resampling import label_map, propagation_size, shrink_frames, shrink_mask
-from tam_dist.tracking.session import TrackingSession
+from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec
 from tam_dist.types import BoolArray, FrameChunk, TrackedObject, UInt8Array
 
@@ -69,7 +69,7 @@ def tracking_fps(frames: UInt8Array, threads: int) -> float:
     size, objects = config.tracking.chunk_size, (TrackedObject(1, "it", (255, 0, 0)),)
     height, width = frames.shape[1:3]
     spec = SessionSpec(width, height, len(frames), size, objects, (prompt,), config.propagation)
-    session = TrackingSession(spec, network, device, encode_ahead=threads > 1)
+    session = TrackingSession(spec, Models(network, device=device, encode_ahead=threads > 1))
     start = time.perf_counter()
     for first in range(0, len(frames), size):
         session.step(FrameChunk(first // size, first, frames[first : first + size]))

@@ -8,7 +8,7 @@ on by a frame. Between the two a session may wait for SAM as long as it likes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -55,12 +55,26 @@ class Prediction:
     evidence: MatchEvidence
     pending: PendingState
 
+    def without(self, absent: frozenset[int], padding: Padding) -> Prediction:
+        """The same frame with some of the objects left out of it; the others may take their place."""
+        rows = [row for row, i in enumerate(self.object_ids) if i in absent]
+        if not rows:
+            return self
+        independent = self.pending.independent.clone()
+        independent[rows] = 0
+        logits, probabilities = aggregate(independent)
+        pending = replace(self.pending, probabilities=probabilities, independent=independent)
+        return replace(self, probabilities=padding.crop(probabilities), logits=padding.crop(logits), pending=pending)
+
 
 @dataclass(frozen=True, eq=False)
 class PendingState:
-    """``probabilities`` padded (n+1, H, W); ``hidden`` (1, n, Ch, H/16, W/16); ``matches``, one for each group."""
+    """``probabilities`` padded (n+1, H, W), ``independent`` (n, H, W) before objects compete; ``hidden`` (1, n, Ch, H/16,
+    W/16); ``matches``, one for each group.
+    """
 
     probabilities: Tensor
+    independent: Tensor
     hidden: Tensor
     matches: tuple[Match, ...]
 
@@ -147,7 +161,7 @@ class InferenceCore:
         independent[[row for row, i in enumerate(ids) if i in absent]] = 0
         logits, probabilities = aggregate(independent)
         crop = frame.padding.crop
-        pending = PendingState(probabilities, hidden, matches)
+        pending = PendingState(probabilities, independent, hidden, matches)
         return Prediction(ids, crop(probabilities), crop(logits), self._evidence(matches), pending)
 
     @torch.inference_mode()
@@ -159,6 +173,7 @@ class InferenceCore:
         *,
         end: bool = False,
         permanent: bool = True,
+        absent: frozenset[int] = frozenset(),
     ) -> Tensor:
         """Settle the frame's masks, remember it where that is due, and move on. Returns float32 (n+1, h, w) probabilities.
 
@@ -166,7 +181,11 @@ class InferenceCore:
         without one give way to them. The frame then enters memory at once: the permanent memory of each group that has an
         object among them, or its working memory where it is the group's first frame or the masks are not ``permanent`` (the
         segmentation model's own idea rather than a person's). ``prediction`` may be None where ``masks`` has all tracked
-        objects; it is disregarded there, as official XMem does not predict such a frame at all.
+        objects; it is disregarded there, as official XMem does not predict such a frame at all. (Official evaluation passes
+        all valid labels with a mask and so never predicts such a frame; its interactive tool passes none, and does.)
+
+        ``absent`` objects, which the prediction must be without, learn nothing from the frame and start with a blank hidden
+        state when they are back.
 
         Raises ValueError where the prediction or the masks do not fit the frame or the objects tracked.
         """
@@ -177,7 +196,7 @@ class InferenceCore:
         if masks and set(self.object_ids) <= set(masks):
             prediction = None
         if prediction is not None:
-            self._commit(prediction.pending, due)
+            self._commit(prediction.pending, due, absent)
         if masks:
             probabilities = self._merge(frame, prediction, masks)
             self._introduce(sorted(set(masks) - set(self.object_ids)), frame)
@@ -186,7 +205,13 @@ class InferenceCore:
         else:
             raise ValueError("a frame needs a prediction or masks")
         if due.memory:
-            self._remember(frame, probabilities, due, frozenset(masks) if permanent else frozenset())
+            given = frozenset(masks) if permanent else frozenset()
+            # Without a deep update the hidden state stays, but for a mask that it carries.
+            self._hidden = self._remember(frame, probabilities, given, absent, deep_update=due.deep_update).contiguous()
+            self._last_memory = self._time
+            if due.deep_update:
+                self._last_deep = self._time
+        self._blank(absent)
         return frame.padding.crop(probabilities)
 
     def step(self, frame: EncodedFrame, masks: Mapping[int, Tensor] | None = None, *, end: bool = False) -> Tensor:
@@ -196,6 +221,20 @@ class InferenceCore:
         needed = bool(known) and not known <= set(masks)
         prediction = self.predict(frame, prompted=bool(masks), end=end) if needed else None
         return self.update(frame, prediction, masks, end=end)
+
+    @torch.inference_mode()
+    def recall(
+        self, frame: EncodedFrame, prediction: Prediction, masks: Mapping[int, Tensor], absent: frozenset[int] = frozenset()
+    ) -> Tensor:
+        """Remember an earlier frame anew, with better ``masks`` (h, w) of some objects than its ``prediction`` had.
+
+        Nothing else changes: time, cadence and hidden state are those of the newest frame. Returns float32 (n+1, h, w).
+        """
+        if prediction.object_ids != self.object_ids:
+            raise ValueError("the prediction is of other objects than those tracked now")
+        probabilities = self._merge(frame, prediction, masks)
+        self._remember(frame, probabilities, frozenset(), absent, deep_update=False)
+        return frame.padding.crop(probabilities)
 
     def skip(self) -> None:
         """Let a frame pass unseen; it counts in the cadence."""
@@ -224,11 +263,19 @@ class InferenceCore:
         deep = (memory if in_sync else time - self._last_deep >= config.deep_update_every) and not end
         return _Due(memory, deep_update=memory and deep, decoder_update=not end and not (in_sync and deep))
 
-    def _commit(self, pending: PendingState, due: _Due) -> None:
+    def _commit(self, pending: PendingState, due: _Due, absent: frozenset[int]) -> None:
         if due.decoder_update:
             self._hidden = pending.hidden.contiguous()
         for group, matched in zip(self._groups, pending.matches, strict=True):
-            group.memory.count(matched)
+            if not absent.issuperset(group.objects):
+                group.memory.count(matched)
+
+    def _blank(self, absent: frozenset[int]) -> None:
+        rows = [row for row, i in enumerate(self.object_ids) if i in absent]
+        if rows:
+            assert self._hidden is not None
+            self._hidden = self._hidden.clone()
+            self._hidden[:, rows] = 0
 
     def _merge(self, frame: EncodedFrame, prediction: Prediction | None, masks: Mapping[int, Tensor]) -> Tensor:
         """Padded probabilities (n+1, H, W) of all objects, new ones last, with given masks in the place of predictions."""
@@ -258,22 +305,37 @@ class InferenceCore:
         blank = key.new_zeros(1, len(new), self._network.config.hidden_dim, *key.shape[-2:])
         self._hidden = blank if self._hidden is None else torch.cat([self._hidden, blank], 1)
 
-    def _remember(self, frame: EncodedFrame, probabilities: Tensor, due: _Due, given: frozenset[int]) -> None:
+    def _remember(
+        self,
+        frame: EncodedFrame,
+        probabilities: Tensor,
+        given: frozenset[int],
+        absent: frozenset[int],
+        *,
+        deep_update: bool,
+    ) -> Tensor:
+        """Write the frame to the groups' memories. Returns the hidden state that its value gives."""
         assert self._hidden is not None
         features, objects = frame.features, probabilities[1:]
-        value, hidden = self._network.encode_value(frame.image, features, self._hidden, objects.unsqueeze(0), due.deep_update)
+        value, hidden = self._network.encode_value(frame.image, features, self._hidden, objects.unsqueeze(0), deep_update)
         coverage = F.avg_pool2d(objects, _CELL)
         start = 0
         for group in self._groups:
             rows = slice(start, start + len(group.objects))
             start = rows.stop
-            written = MemoryFrame(features.key[0], features.shrinkage[0], features.selection[0], value[0, rows], coverage[rows])
+            if absent.issuperset(group.objects):
+                continue
+            written = MemoryFrame(
+                features.key[0],
+                features.shrinkage[0],
+                features.selection[0],
+                value[0, rows],
+                coverage[rows],
+                frozenset(n for n, i in enumerate(group.objects) if i in absent),
+            )
             # A frame prompted for another group holds mere predictions of this one: no reason to trust it for good.
             group.memory.write(written, permanent=not given.isdisjoint(group.objects))
-        self._hidden = hidden.contiguous()  # unchanged without a deep update, but for a mask that it carries
-        self._last_memory = self._time
-        if due.deep_update:
-            self._last_deep = self._time
+        return hidden
 
     def _evidence(self, matches: tuple[Match, ...]) -> MatchEvidence:
         similarity = [m.best.expand_as(m.coverage) for m in matches]

@@ -20,11 +20,17 @@ from tam_dist.models.xmem.memory_store import ElementStore
 
 logger = logging.getLogger(__name__)
 
+#: From this share of known affinity on, a readout is taken as it is: rounding alone lies between it and 1.
+_WHOLE = 1 - 1e-4
+#: Below this share what is known is not scaled up any further, so that a cell nothing is known of reads as background.
+_LEAST_KNOWN = 0.05
+
 
 @dataclass(frozen=True, eq=False)
 class MemoryFrame:
     """What is written of one frame: ``key`` (Ck, h, w), ``shrinkage`` (1, h, w), ``selection`` (Ck, h, w), and for the n
     objects of a group ``value`` (n, Cv, h, w) and ``coverage`` (n, h, w), the share of each cell that the object covers.
+    ``unknown``: rows of objects that the frame tells nothing about.
     """
 
     key: Tensor
@@ -32,11 +38,14 @@ class MemoryFrame:
     selection: Tensor
     value: Tensor
     coverage: Tensor
+    unknown: frozenset[int] = frozenset()
 
     def elements(self, *, with_selection: bool) -> ElementStore:
         """One element per position, in row-major order."""
         selection = self.selection if with_selection else self.selection[:0]
-        value = torch.cat([self.value, self.coverage.unsqueeze(1)], 1)
+        known = torch.ones_like(self.coverage)
+        value = torch.cat([self.value, self.coverage.unsqueeze(1), known.unsqueeze(1)], 1)
+        value[sorted(self.unknown)] = 0
         return ElementStore.new(
             as_rows(self.key),
             self.shrinkage.flatten().clone(),
@@ -66,6 +75,9 @@ class GroupMemory:
     consolidated into prototypes that go to long-term memory, which forgets its least used elements. Permanent memory
     (as in XMem++, Bekuzarov et al. 2023) holds later frames that a person gave masks for: they are never consolidated,
     counted or forgotten, but for the cap on their number.
+
+    Where some of a group's objects are away, a frame is remembered for the others only: what it shows is no evidence that
+    those who are away look like background. (Remembered as emptiness, 40 frames of absence lost an object for good.)
     """
 
     def __init__(self, config: PropagationConfig) -> None:
@@ -73,6 +85,7 @@ class GroupMemory:
         self._elements: ElementStore | None = None
         self._long = 0
         self._permanent = 0
+        self._gaps = False  # whether any element tells nothing about some object
         self._cap_reported = False
 
     @property
@@ -96,7 +109,11 @@ class GroupMemory:
         query = Query(as_rows(key), as_rows(selection))
         found = match(elements.key, elements.shrinkage, query, top_k=self._config.top_k, block=self._config.query_block)
         values = found.readout(elements.value.flatten(1)).view(*size, *elements.value.shape[1:]).permute(2, 3, 0, 1)
-        return Match(values[:, :-1].contiguous(), values[:, -1], found.best.view(size), self._usage(found))
+        known = values[:, :-1]
+        if self._gaps:
+            share = values[:, -1:]
+            known = torch.where(share > _WHOLE, known, known / share.clamp(min=_LEAST_KNOWN))
+        return Match(known[:, :-1].contiguous(), known[:, -1], found.best.view(size), self._usage(found))
 
     def _usage(self, found: Affinity) -> Tensor:
         return found.usage(len(self.elements)) if self._config.long_term else found.weight.new_zeros(0)
@@ -110,6 +127,7 @@ class GroupMemory:
 
     def write(self, frame: MemoryFrame, *, permanent: bool) -> None:
         """Remember a frame; the group's first always goes to working memory, as official XMem has it."""
+        self._gaps = self._gaps or bool(frame.unknown)
         new = frame.elements(with_selection=self._config.long_term)
         if self._elements is None:
             self._elements = new
@@ -163,13 +181,19 @@ class GroupMemory:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON from which :meth:`restore` continues with the same bits."""
-        scalars = {"long": self._long, "permanent": self._permanent, "cap_reported": self._cap_reported}
+        scalars = {
+            "long": self._long,
+            "permanent": self._permanent,
+            "gaps": self._gaps,
+            "cap_reported": self._cap_reported,
+        }
         return self.elements.tensors(), scalars
 
     @classmethod
     def restore(cls, config: PropagationConfig, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> GroupMemory:
         memory = cls(config)
         memory._elements = ElementStore(**tensors)
+        memory._gaps = scalars["gaps"]
         memory._long = scalars["long"]
         memory._permanent = scalars["permanent"]
         memory._cap_reported = scalars["cap_reported"]

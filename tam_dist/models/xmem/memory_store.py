@@ -17,8 +17,9 @@ class ElementStore:
     """N memory elements as rows, float32 and contiguous.
 
     ``key`` (N, Ck); ``shrinkage`` (N,); ``selection`` (N, Ck), or (N, 0) where nothing will be consolidated; ``value``
-    (N, n, Cv + 1) for the n objects of a group, whose last channel is the share of the cell that the object covers, 0..1: read
-    out like the others it tells how much of a match fell on the object. ``use`` and ``life`` (N,) count how much and how
+    (N, n, Cv + 2) for the n objects of a group, whose last two channels are the share of the cell that the object covers, 0..1
+    (read out like the others it tells how much of a match fell on the object), and 1, or all 0 where the element tells
+    nothing about the object. ``use`` and ``life`` (N,) count how much and how
     long elements were matched. Stores are never changed, only replaced, so a reader may hold one.
     """
 

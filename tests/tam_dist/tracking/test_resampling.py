@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tam_dist.tracking.quality import confidence
+from tam_dist.tracking.quality.confidence import confidence
 from tam_dist.tracking.resampling import label_map, propagation_size, shrink_frames, shrink_mask
 
 

@@ -13,7 +13,7 @@ import torch
 from tam_dist.config import load_config
 from tam_dist.errors import SchemaError
 from tam_dist.models.xmem.network import XMem
-from tam_dist.tracking.session import TrackingSession
+from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec
 from tam_dist.types import (
     Absent,
@@ -80,8 +80,8 @@ def sam(request: SegmentationRequest) -> list[SegmentedMask]:
 
 
 def finish(session: TrackingSession, result: StepResult) -> ChunkResult:
-    while result.request is not None:
-        result = session.resume(sam(result.request))
+    while result.requests:
+        result = session.resume([tuple(sam(request)) for request in result.requests])
     assert result.chunk is not None
     return result.chunk
 
@@ -96,7 +96,7 @@ def labels(results: Sequence[ChunkResult]) -> np.ndarray:
 
 
 def test_masks_start_at_the_first_prompt_and_say_where_they_came_from(network: XMem) -> None:
-    results = track(TrackingSession(spec(CAT), network, CPU))
+    results = track(TrackingSession(spec(CAT), Models(network)))
     tracked = labels(results)
     origin = np.concatenate([r.origin for r in results])[:, 0]
     quality = np.concatenate([r.quality for r in results])[:, 0]
@@ -112,17 +112,17 @@ def test_masks_start_at_the_first_prompt_and_say_where_they_came_from(network: X
 
 def test_sam_is_asked_in_the_middle_of_a_chunk_with_the_trackers_own_mask(network: XMem) -> None:
     correction = prompt("cat", 12, Clicks((Click(30, 12), Click(5, 5, positive=False))))
-    session = TrackingSession(spec(CAT, DOG_CLICK, correction), network, CPU)
+    session = TrackingSession(spec(CAT, DOG_CLICK, correction), Models(network))
     finish(session, session.step(chunk(0)))
     first = session.step(chunk(1))
     assert first.chunk is None
-    assert first.request is not None
-    assert first.request.frame == 11
-    assert first.request.queries[0].mask_logits is None  # a new object: nothing is predicted yet
-    second = session.resume(sam(first.request))
-    assert second.request is not None
-    (query,) = second.request.queries
-    assert second.request.frame == 12
+    (asked,) = first.requests
+    assert asked.frame == 11
+    assert asked.queries[0].mask_logits is None  # a new object: nothing is predicted yet
+    second = session.resume([tuple(sam(asked))])
+    (then,) = second.requests
+    (query,) = then.queries
+    assert then.frame == 12
     assert query.mask_logits is not None
     assert query.mask_logits.shape == (HEIGHT, WIDTH)
     assert query.point_labels.tolist() == [1, 0]
@@ -135,10 +135,10 @@ def test_sam_is_asked_in_the_middle_of_a_chunk_with_the_trackers_own_mask(networ
 @pytest.mark.parametrize("cut", [1, 2])
 def test_a_saved_and_restored_session_gives_the_same_bits(network: XMem, cut: int) -> None:
     asked = spec(CAT, DOG_CLICK, BIRD)
-    whole = track(TrackingSession(asked, network, CPU))
-    session = TrackingSession(asked, network, CPU)
+    whole = track(TrackingSession(asked, Models(network)))
+    session = TrackingSession(asked, Models(network))
     before = [finish(session, session.step(chunk(i))) for i in range(cut)]
-    restored = TrackingSession.restore(asked, network, CPU, session.snapshot())
+    restored = TrackingSession.restore(asked, Models(network), session.snapshot())
     assert restored.next_chunk == cut
     after = track(restored)
     assert np.array_equal(labels(whole), labels([*before, *after]))
@@ -149,14 +149,14 @@ def test_a_saved_and_restored_session_gives_the_same_bits(network: XMem, cut: in
 
 def test_frames_encoded_ahead_give_the_same_bits(network: XMem) -> None:
     asked = spec(CAT, DOG_CLICK, BIRD)  # one at a time also without, as on a CPU
-    plain, ahead = (track(TrackingSession(asked, network, CPU, encode_ahead=ahead)) for ahead in (False, True))
+    plain, ahead = (track(TrackingSession(asked, Models(network, encode_ahead=ahead))) for ahead in (False, True))
     assert np.array_equal(labels(plain), labels(ahead))
     assert np.array_equal(np.concatenate([r.quality for r in plain]), np.concatenate([r.quality for r in ahead]), True)
 
 
 def test_an_absent_object_has_no_mask_and_comes_back(network: XMem) -> None:
     away = prompt("cat", 6, Absent(6, 9))
-    results = track(TrackingSession(spec(CAT, away), network, CPU))
+    results = track(TrackingSession(spec(CAT, away), Models(network)))
     tracked, origin = labels(results), np.concatenate([r.origin for r in results])[:, 0]
     assert not tracked[6:10].any()
     assert (origin[6:10] == Origin.ABSENT).all()
@@ -165,36 +165,36 @@ def test_an_absent_object_has_no_mask_and_comes_back(network: XMem) -> None:
 
 def test_an_object_absent_to_the_end_is_forgotten_and_the_others_go_on(network: XMem) -> None:
     gone = prompt("cat", 14, Absent(14, FRAMES - 1))
-    results = track(TrackingSession(spec(CAT, BIRD, gone), network, CPU))
+    results = track(TrackingSession(spec(CAT, BIRD, gone), Models(network)))
     tracked = labels(results)
     assert not (tracked[14:] == 1).any()
-    alone = track(TrackingSession(spec(CAT, prompt("cat", 3, Absent(3, FRAMES - 1))), network, CPU))
+    alone = track(TrackingSession(spec(CAT, prompt("cat", 3, Absent(3, FRAMES - 1))), Models(network)))
     assert not labels(alone)[3:].any()
 
 
 def test_prompts_that_share_a_frame_are_all_kept_as_given(network: XMem) -> None:
-    results = track(TrackingSession(spec(CAT, DOG_CLICK, BIRD), network, CPU))
+    results = track(TrackingSession(spec(CAT, DOG_CLICK, BIRD), Models(network)))
     frame = labels(results)[11]
     assert np.array_equal(frame == 2, square(40, 30))
     assert np.array_equal(frame == 3, square(0, 30, 10))
 
 
 def test_steps_out_of_order_are_refused(network: XMem) -> None:
-    session = TrackingSession(spec(DOG_CLICK), network, CPU)
+    session = TrackingSession(spec(DOG_CLICK), Models(network))
     with pytest.raises(RuntimeError, match="chunk 0 is due"):
         session.step(chunk(1))
     with pytest.raises(RuntimeError, match="without a chunk"):
         session.resume([])
     session.step(chunk(0))
-    assert session.step(chunk(1)).request is not None
+    assert session.step(chunk(1)).requests
     with pytest.raises(RuntimeError, match="between chunks"):
         session.snapshot()
 
 
 @pytest.mark.parametrize("damage", [b"", b"not safetensors at all", None])
 def test_a_damaged_checkpoint_is_refused_by_name(network: XMem, damage: bytes | None) -> None:
-    session = TrackingSession(spec(CAT), network, CPU)
+    session = TrackingSession(spec(CAT), Models(network))
     finish(session, session.step(chunk(0)))
     data = session.snapshot()[:-9] if damage is None else damage
     with pytest.raises(SchemaError, match="checkpoint is damaged"):
-        TrackingSession.restore(spec(CAT), network, CPU, data)
+        TrackingSession.restore(spec(CAT), Models(network), data)

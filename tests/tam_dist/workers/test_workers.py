@@ -70,9 +70,9 @@ def test_a_chunk_goes_through_propagator_and_refiner(job: VideoJob, config: Conf
     propagator.run(OpenSession(job.project, 4, job.spec), None)
     receipt, waiting = propagator.run(Step(job.project, 4, 0, snapshot=True), frames)
     assert receipt == StepReceipt(receipt.seconds, finished=False)
-    assert waiting.request.frame == 3
+    assert waiting.requests[0].frame == 3
     answers = [refiner.run(Segment(job.project, 4, 0), frames, waiting)[1] for _ in range(2)]
-    assert np.array_equal(answers[0][0].mask, answers[1][0].mask)  # it may be asked twice
+    assert np.array_equal(answers[0][0][0].mask, answers[1][0][0].mask)  # it may be asked twice
     receipt, done = propagator.run(Resume(job.project, 4, 0, snapshot=True), answers[0])
     assert receipt == StepReceipt(receipt.seconds, finished=True)
     assert done.chunk.index == 0

@@ -80,7 +80,7 @@ def test_official_long_term_memory(official: dict[str, np.ndarray]) -> None:
     for name, part, count in (("long", elements.rows(0, long), same), ("work", elements.rows(long, len(elements)), 2 * CELLS)):
         close(part.key[:count], official[f"{name}_key"][0].T[:count])
         close(part.shrinkage[:count], official[f"{name}_shrinkage"][0, 0][:count])
-        close(part.value[:count, :, :-1].permute(1, 2, 0), official[f"{name}_value"][..., :count])
+        close(part.value[:count, :, :-2].permute(1, 2, 0), official[f"{name}_value"][..., :count])
         close(part.use[:count], official[f"{name}_use"][0, 0][:count])
         close(part.life[:count], official[f"{name}_life"][0, 0][:count])
 

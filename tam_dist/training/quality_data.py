@@ -1,0 +1,189 @@
+"""Examples for the quality model: masks of a tracker that was led astray, what it could know of them, and how good they were.
+
+Two kinds of video: DAVIS's training sequences, started from masks with typical errors, sped up, and with a few frames of
+another film cut in; and clips in which a pasted object leaves and comes back (:mod:`tam_dist.evaluation.disappearance`),
+with objects from images that the segmentation model never learnt from, as its answers are judged as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from tam_dist.config import PropagationConfig, RefinementConfig
+from tam_dist.evaluation.clicks import mask_iou
+from tam_dist.evaluation.disappearance import Plot, Sprite, make_clip
+from tam_dist.models.sam.segmenter import SupportsSegment
+from tam_dist.tracking.assessment import Assessment, Decision
+from tam_dist.tracking.quality.model import Scores, weight_free
+from tam_dist.tracking.refinement.acceptance import Answer
+from tam_dist.tracking.session import Models, TrackingSession
+from tam_dist.tracking.spec import SessionSpec
+from tam_dist.types import BoolArray, FloatArray, FrameChunk, Mask, Prompt, TrackedObject, UInt8Array
+
+#: Errors that first masks are given.
+START_ERRORS = ("none", "dilate", "erode", "shift", "half", "blob")
+_LONGEST = 60
+_CHUNK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """``frames`` uint8 (T, H, W, 3), ``truth`` bool (T, H, W), ``start`` bool (H, W): the mask given on frame 0."""
+
+    name: str
+    frames: UInt8Array
+    truth: BoolArray
+    start: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class MaskExample:
+    """``signals`` float32 (S,); ``iou`` of the propagated mask; ``absent``: the object was not there."""
+
+    video: str
+    signals: FloatArray
+    iou: float
+    absent: bool
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerExample:
+    """``before``: IoU of the propagated mask, ``after``: of SAM's."""
+
+    video: str
+    answer: Answer
+    before: float
+    after: float
+
+
+@dataclass(eq=False)
+class Examples:
+    masks: list[MaskExample] = field(default_factory=list)
+    answers: list[AnswerExample] = field(default_factory=list)
+
+
+def observe(
+    video: Video, models: Models, propagation: PropagationConfig, segmenter: SupportsSegment | None, *, ask_every: int = 6
+) -> Examples:
+    """Track a video without refining it, asking SAM all the same every few frames."""
+    examples = Examples()
+    seen: list[FloatArray] = []
+
+    def scorer(signals: FloatArray) -> Scores:
+        seen.append(signals[0].copy())
+        return weight_free(signals)
+
+    def watch(number: int, _: Assessment, decisions: Sequence[Decision]) -> None:
+        for decision in decisions:
+            before = mask_iou(decision.evidence.probability > 0.5, video.truth[number])
+            after = mask_iou(decision.answer.mask, video.truth[number])
+            if video.truth[number].any():
+                examples.answers.append(AnswerExample(video.name, decision.measured, before, after))
+
+    # Every mask counts as poor, and no answer is ever good enough.
+    mode = "off" if segmenter is None else "on"
+    asking = RefinementConfig(mode, "model", False, 1.1, 1.1, ask_every, 1.0, 2.0, 0.0)
+    height, width = video.truth.shape[1:]
+    spec = SessionSpec(
+        width,
+        height,
+        len(video.frames),
+        _CHUNK,
+        (TrackedObject(1, "it", (255, 0, 0)),),
+        (Prompt("start", 0.0, "training", 0, "it", Mask.from_array(video.start)),),
+        propagation,
+        asking,
+    )
+    session = TrackingSession(spec, Models(models.network, scorer, models.device), watch=watch)
+    labels = np.concatenate([_labels(session, chunk, segmenter) for chunk in _chunks(video)])
+    for number, signals in enumerate(seen, start=1):
+        truth = video.truth[number]
+        examples.masks.append(MaskExample(video.name, signals, mask_iou(labels[number] == 1, truth), not truth.any()))
+    return examples
+
+
+def _chunks(video: Video) -> Iterator[FrameChunk]:
+    for index in range(-(-len(video.frames) // _CHUNK)):
+        yield FrameChunk(index, index * _CHUNK, video.frames[index * _CHUNK : (index + 1) * _CHUNK])
+
+
+def _labels(session: TrackingSession, chunk: FrameChunk, segmenter: SupportsSegment | None) -> np.ndarray:
+    result = session.step(chunk)
+    while result.requests:
+        assert segmenter is not None
+        images = [chunk.frames[r.frame - chunk.start] for r in result.requests]
+        asked = zip(images, result.requests, strict=True)
+        result = session.resume([tuple(segmenter.segment(image, r.queries, frame_key=r.frame)) for image, r in asked])
+    assert result.chunk is not None
+    return result.chunk.labels
+
+
+# --- videos ------------------------------------------------------------------------------------------------------------
+
+
+def real_videos(root: Path, names: Sequence[str], seed: int) -> Iterator[Video]:
+    """Each sequence of a folder in DAVIS's layout once, with some start error, speed, and sometimes another film cut in."""
+    rng = np.random.default_rng(seed)
+    for k, name in enumerate(names):
+        frames, truth = _sequence(root, name)
+        first = int(rng.integers(0, max(1, len(frames) // 3)))
+        chosen = list(range(first, len(frames), 1 + int(rng.integers(0, 3))))[:_LONGEST]
+        shown, right = [frames[i] for i in chosen], [truth[i] for i in chosen]
+        if not right[0].any():
+            continue
+        start = misdrawn(right[0], str(rng.choice(START_ERRORS)), rng)
+        if rng.random() < 0.35:
+            other, _ = _sequence(root, names[(k + 7) % len(names)])
+            length, at = int(rng.integers(4, 14)), len(shown) // 2
+            strange = [np.asarray(cv2.resize(f, shown[0].shape[1::-1]), np.uint8) for f in other[:length]]
+            shown[at:at] = strange
+            right[at:at] = [np.zeros_like(right[0])] * len(strange)
+        yield Video(name, np.stack(shown), np.stack(right), start)
+
+
+def pasted_videos(root: Path, names: Sequence[str], sprites: Sequence[Sprite], seed: int) -> Iterator[Video]:
+    """A clip for each sprite over some sequence of ``names``; every other one has a look-alike."""
+    rng = np.random.default_rng(seed)
+    for k, sprite in enumerate(sprites):
+        name = str(rng.choice(list(names)))
+        plot = Plot(absence=int(rng.choice([5, 12, 25])), twin=k % 2 == 1)
+        clip = make_clip(_sequence(root, name)[0], sprite, plot, int(rng.integers(1 << 30)))
+        yield Video(f"{name}+{k}", clip.frames, clip.object, clip.object[0])
+
+
+def misdrawn(mask: BoolArray, error: str, rng: np.random.Generator) -> BoolArray:
+    """The mask with one of :data:`START_ERRORS`; never empty."""
+    size = int(max(1, np.sqrt(mask.sum()) * 0.12))
+    small, square = mask.astype(np.uint8), np.ones((3, 3), np.uint8)
+    wrong = mask
+    if error == "dilate":
+        wrong = np.asarray(cv2.dilate(small, square, iterations=size)) > 0
+    elif error == "erode":
+        wrong = np.asarray(cv2.erode(small, square, iterations=size)) > 0
+    elif error == "shift":
+        wrong = np.roll(mask, tuple(rng.integers(-size, size + 1, 2)), (0, 1))
+    elif error == "half":
+        rows, columns = np.nonzero(mask)
+        wrong = mask.copy()
+        if rng.random() < 0.5:
+            wrong[: int(np.median(rows))] = False
+        else:
+            wrong[:, : int(np.median(columns))] = False
+    elif error == "blob":
+        spot = np.zeros(mask.shape, np.uint8)
+        centre = (int(rng.integers(0, mask.shape[1])), int(rng.integers(0, mask.shape[0])))
+        cv2.circle(spot, centre, 3 + int(np.sqrt(mask.sum()) / 2), 1, -1)
+        wrong = mask | (spot > 0)
+    return wrong if wrong.any() else mask
+
+
+def _sequence(root: Path, name: str) -> tuple[list[UInt8Array], list[BoolArray]]:
+    frames = [np.asarray(Image.open(f).convert("RGB")) for f in sorted((root / "JPEGImages" / name).glob("*.jpg"))]
+    masks = [np.asarray(Image.open(f)) > 0 for f in sorted((root / "Annotations" / name).glob("*.png"))]
+    return frames, masks
