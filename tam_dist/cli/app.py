@@ -31,6 +31,6 @@ Executor = Annotated[
 Address = Annotated[str | None, typer.Option("--address", help="Of a running Ray cluster; else RAY_ADDRESS, else a local Ray.")]
 
 #: Each registers its commands when imported; none imports anything heavy.
-_COMMANDS = ("single", "corpus", "plan", "status", "cancel", "evaluate", "weights", "doctor", "settings")
+_COMMANDS = ("single", "corpus", "plan", "status", "cancel", "inspection", "evaluate", "weights", "doctor", "settings")
 for _name in _COMMANDS:
     import_module(f"tam_dist.cli.{_name}")

@@ -93,7 +93,7 @@ def read_sprites(root: Path, count: int, seed: int) -> list[Sprite]:
     for i in order:
         if len(found) == count:
             break
-        sprite = _cut_out(files[i], root / "images" / f"{files[i].stem}.jpg")
+        sprite = cut_out(files[i], root / "images" / f"{files[i].stem}.jpg")
         if sprite is not None:
             found.append(sprite)
     if not found:
@@ -101,7 +101,8 @@ def read_sprites(root: Path, count: int, seed: int) -> list[Sprite]:
     return found
 
 
-def _cut_out(mask_file: Path, image_file: Path) -> Sprite | None:
+def cut_out(mask_file: Path, image_file: Path) -> Sprite | None:
+    """The image's largest object, None where that is small or touches the border."""
     labels = np.asarray(Image.open(mask_file))
     areas = np.bincount(labels.ravel(), minlength=256)[1:255]
     value = int(areas.argmax()) + 1

@@ -64,13 +64,25 @@ class Decision:
 class Question:
     """Sent to SAM about one frame: two queries an object, so answers come in pairs."""
 
-    frame: int
+    number: int
+    frame: EncodedFrame
     assessment: Assessment
     evidence: Mapping[int, Evidence]
     request: SegmentationRequest
 
 
-Watcher = Callable[[int, Assessment, Sequence[Decision]], None]
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """An assessed frame, for whoever watches: ``decisions`` are empty where nothing was due."""
+
+    number: int
+    frame: EncodedFrame
+    assessment: Assessment
+    decisions: Sequence[Decision]
+    assessor: Assessor
+
+
+Watcher = Callable[[Observation], None]
 
 
 @dataclass(eq=False)
@@ -106,7 +118,7 @@ class Assessor:
             due = self.policy.due(number, {i: q for i, q in quality.items() if i not in gone}, cut=cut)
         found = Assessment(prediction, quality, absent | gone, due)
         if self.watch is not None and not due:
-            self.watch(number, found, ())
+            self.watch(Observation(number, frame, found, (), self))
         return found
 
     def question(self, number: int, frame: EncodedFrame, found: Assessment) -> Question:
@@ -123,18 +135,23 @@ class Assessor:
             points = (known.points.xy + 0.5) * scale - 0.5
             bare = ObjectQuery(object_id, points[:0], np.zeros(0, np.int64), None, logits)
             queries += [bare, replace(bare, points=points, point_labels=known.points.positive.astype(np.int64))]
-        return Question(number, found, evidence, SegmentationRequest(number, tuple(queries)))
+        return Question(number, frame, found, evidence, SegmentationRequest(number, tuple(queries)))
 
-    def decide(self, question: Question, answers: Sequence[SegmentedMask]) -> dict[int, SegmentedMask]:
-        """The answers that take the place of predicted masks, by object id, excluding each other."""
+    def weigh(self, question: Question, answers: Sequence[SegmentedMask]) -> list[Decision]:
+        """Judge the better of each pair of answers. Changes nothing."""
         found, decisions = question.assessment, []
         for n, (object_id, known) in enumerate(question.evidence.items()):
             pair = [self._weighed(object_id, known, answer) for answer in answers[2 * n : 2 * n + 2]]
             answer, measured = max(pair, key=lambda each: each[1].expected_iou)
             verdict = judge(measured, found.quality[object_id], self.config.margin)
             decisions.append(Decision(object_id, found.quality[object_id], known, answer, measured, verdict))
+        return decisions
+
+    def decide(self, question: Question, answers: Sequence[SegmentedMask]) -> dict[int, SegmentedMask]:
+        """The answers that take the place of predicted masks, by object id, excluding each other."""
+        decisions = self.weigh(question, answers)
         if self.watch is not None:
-            self.watch(question.frame, found, decisions)
+            self.watch(Observation(question.number, question.frame, question.assessment, decisions, self))
         accepted = [d for d in decisions if d.verdict is Verdict.ACCEPTED]
         taken: BoolArray = np.zeros(self.size, bool)
         masks: dict[int, SegmentedMask] = {}

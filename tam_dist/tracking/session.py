@@ -58,7 +58,7 @@ class TrackingSession:
         self._size = propagation_size(spec.height, spec.width, spec.propagation.short_side)
         self._next_chunk = 0
         self._running: Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult] | None = None
-        self._deferred: list[tuple[Question, EncodedFrame]] = []
+        self._deferred: list[Question] = []
 
     @classmethod
     def restore(cls, spec: SessionSpec, models: Models, snapshot: bytes, *, watch: Watcher | None = None) -> TrackingSession:
@@ -149,7 +149,7 @@ class TrackingSession:
         if found is not None and found.due:
             question = self._assessor.question(number, frame, found)
             if self._spec.refinement.mode == "deferred":
-                self._deferred.append((question, frame))
+                self._deferred.append(question)
             else:
                 (answers,) = yield (question.request,)
                 refined = self._assessor.decide(question, answers)
@@ -175,20 +175,17 @@ class TrackingSession:
         waiting, self._deferred = self._deferred, []
         if not waiting:
             return
-        answers = yield tuple(question.request for question, _ in waiting)
-        for (question, frame), answer in zip(waiting, answers, strict=True):
+        answers = yield tuple(question.request for question in waiting)
+        for question, answer in zip(waiting, answers, strict=True):
             refined = self._assessor.decide(question, answer)
             if not refined:
                 continue
             found = question.assessment
             small = {i: shrink_mask(m.mask, self._size) for i, m in refined.items()}
-            probabilities = self._core.recall(frame, found.prediction, small, found.absent)
-            ids = found.prediction.object_ids
-            declared = self._plan.absent(question.frame)
-            masks.put(
-                question.frame,
-                FrameMasks.of(self._spec, probabilities, ids, found.quality, {}, refined, found.absent, declared),
-            )
+            probabilities = self._core.recall(question.frame, found.prediction, small, found.absent)
+            ids, declared = found.prediction.object_ids, self._plan.absent(question.number)
+            better = FrameMasks.of(self._spec, probabilities, ids, found.quality, {}, refined, found.absent, declared)
+            masks.put(question.number, better)
 
 
 def _logits_of(prediction: Prediction | None, object_id: int) -> FloatArray | None:

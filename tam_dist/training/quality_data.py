@@ -19,7 +19,7 @@ from tam_dist.config import PropagationConfig, RefinementConfig
 from tam_dist.evaluation.clicks import mask_iou
 from tam_dist.evaluation.disappearance import Plot, Sprite, make_clip
 from tam_dist.models.sam.segmenter import SupportsSegment
-from tam_dist.tracking.assessment import Assessment, Decision
+from tam_dist.tracking.assessment import Observation
 from tam_dist.tracking.quality.model import Scores, weight_free
 from tam_dist.tracking.refinement.acceptance import Answer
 from tam_dist.tracking.session import Models, TrackingSession
@@ -79,11 +79,12 @@ def observe(
         seen.append(signals[0].copy())
         return weight_free(signals)
 
-    def watch(number: int, _: Assessment, decisions: Sequence[Decision]) -> None:
-        for decision in decisions:
-            before = mask_iou(decision.evidence.probability > 0.5, video.truth[number])
-            after = mask_iou(decision.answer.mask, video.truth[number])
-            if video.truth[number].any():
+    def watch(seen: Observation) -> None:
+        truth = video.truth[seen.number]
+        for decision in seen.decisions:
+            before = mask_iou(decision.evidence.probability > 0.5, truth)
+            after = mask_iou(decision.answer.mask, truth)
+            if truth.any():
                 examples.answers.append(AnswerExample(video.name, decision.measured, before, after))
 
     # Every mask counts as poor, and no answer is ever good enough.

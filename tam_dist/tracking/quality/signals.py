@@ -69,7 +69,7 @@ class SignalTracker:
 
     def observe(self, frame: EncodedFrame, prediction: Prediction) -> Tensor:
         """Signals float32 (n, len(SIGNALS)) of the prediction's objects, on the device. Changes nothing."""
-        look = _Look.at(frame, prediction.pending.probabilities)
+        look = _Look.at(frame, prediction.probabilities)
         rows = self._aligned(prediction.object_ids, look)
         fg, best = prediction.evidence.foreground, prediction.evidence.similarity[0]
         coverage, mask, p = look.coverage, look.mask, look.probability[1:]
@@ -109,9 +109,7 @@ class SignalTracker:
         """Take note of a frame's final masks: ``probabilities`` (n+1, h, w) of ``ids``; ``given`` are those whose masks came
         from a person.
         """
-        padded = frame.padding.pad(probabilities)
-        padded[0] += padded.sum(0) == 0
-        look = _Look.at(frame, padded)
+        look = _Look.at(frame, probabilities)
         rows = self._aligned(tuple(ids), look)
         border = _mean(_binary_entropy(look.probability[1:]), _dilate(look.mask) - (1 - _dilate(1 - look.mask)))
         known = torch.tensor([i in given for i in ids], device=look.mask.device)
@@ -172,7 +170,10 @@ class _Look:
     feature: Tensor
 
     @classmethod
-    def at(cls, frame: EncodedFrame, padded: Tensor) -> _Look:
+    def at(cls, frame: EncodedFrame, probabilities: Tensor) -> _Look:
+        """``probabilities`` (n+1, h, w) without the padding, which counts as background."""
+        padded = frame.padding.pad(probabilities)
+        padded[0] += padded.sum(0) == 0
         probability = padded[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
         ids = torch.arange(1, len(probability), device=padded.device).view(-1, 1, 1)
         mask = (probability.argmax(0, keepdim=True) == ids).float()

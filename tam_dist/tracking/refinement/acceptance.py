@@ -17,7 +17,7 @@ from tam_dist.types import BoolArray, FloatArray
 #: Answers must be at least so sure (DAM4SAM, CVPR 2025, asks for 0.8 of a far larger SAM 2).
 LEAST_SCORE = 0.6
 #: Bounds on the answer's area, in recent areas of the object.
-SMALLEST, LARGEST = 0.4, 2.2
+SMALLEST, LARGEST = 0.33, 4.0
 #: Of the answer, so much must overlap XMem's mask or memory's foreground.
 LEAST_AGREEMENT = 0.35
 #: Of the pixels of other objects' masks, an answer may take so large a share of its own area.
@@ -82,12 +82,16 @@ class Answer:
         held-out images as objects.
         """
         bias, *weights = _EXPECTED_IOU
-        known = (self.score, self.overlap, self.evidence, self.inside)
-        return float(1 / (1 + np.exp(-(bias + sum(w * v for w, v in zip(weights, known, strict=True))))))
+        return float(1 / (1 + np.exp(-(bias + sum(w * v for w, v in zip(weights, self.known, strict=True))))))
+
+    @property
+    def known(self) -> tuple[float, ...]:
+        """What that model goes by."""
+        return self.score, self.overlap, self.evidence, self.inside
 
 
 #: Bias, then the weights of score, overlap, evidence and inside.
-_EXPECTED_IOU = (-4.6, 4.4, 0.7, 2.2, 0.9)
+_EXPECTED_IOU = (-5.609, 6.932, 0.159, 0.562, 0.636)
 
 
 def judge(answer: Answer, quality: float, margin: float) -> Verdict:
