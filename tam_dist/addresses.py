@@ -38,15 +38,15 @@ def parent(path: str) -> str:
 
 def check_path(path: str, what: str, error: type[TamDistError]) -> None:
     """Raise ``error`` where ``path`` could neither be kept in a project's records nor be shown: names that are not UTF-8 (they
-    reach Python as lone surrogates, which no JSON file takes), that hold control characters, or that no file system has.
+    reach Python as lone surrogates, which no JSON file takes), that hold control characters, or that no file system has. ``what`` is how the sentence begins: "The name of the video".
     """
     shown = ascii(path)[1:-1] if len(path) <= 100 else f"{ascii(path[:97])[1:-1]}..."
     if any(0xD800 <= ord(c) <= 0xDFFF for c in path):
-        raise error(f"The name of {what} {shown} is not UTF-8: rename it.")
+        raise error(f"{what} {shown} is not UTF-8: rename it.")
     if any(ord(c) < 32 or ord(c) == 127 for c in path):
-        raise error(f"The name of {what} {shown} holds a control character, such as a line break: rename it.")
+        raise error(f"{what} {shown} holds a control character, such as a line break: rename it.")
     if any(len(part.encode()) > _LONGEST_NAME for part in path.split("/")):
-        raise error(f"The name of {what} {shown} is longer than {_LONGEST_NAME} bytes: shorten it.")
+        raise error(f"{what} {shown} is longer than {_LONGEST_NAME} bytes: shorten it.")
 
 
 def read_bytes(path: str) -> bytes:

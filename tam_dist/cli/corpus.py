@@ -49,11 +49,12 @@ def run_command(
     A line of a corpus: {"video": "a.mp4", "prompts": [{"object": "cat", "frame": 0, "clicks": [[320, 240, 1]]}]}.
     Videos that can't be tracked are listed in failed.jsonl with the reason; the exit code is then 3.
     """
+    from tam_dist.addresses import absolute
     from tam_dist.api import checked_executor
     from tam_dist.cli.interrupt import stop_on_interrupt
     from tam_dist.cli.run_view import RunDisplay
     from tam_dist.config import load_config
-    from tam_dist.corpus.lines import absolute, read_corpus
+    from tam_dist.corpus.lines import read_corpus
     from tam_dist.corpus.run import run_corpus
     from tam_dist.preparation import settle
 

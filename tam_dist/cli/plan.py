@@ -29,9 +29,10 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what tam-dist run would track, where, and about how long it would take, without running anything."""
+    from tam_dist.addresses import absolute
     from tam_dist.api import checked_executor
     from tam_dist.config import load_config
-    from tam_dist.corpus.lines import absolute, read_corpus
+    from tam_dist.corpus.lines import read_corpus
     from tam_dist.corpus.plan import plan_corpus
     from tam_dist.preparation import settle
 

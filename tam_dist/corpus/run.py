@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 
@@ -89,12 +89,17 @@ def run_corpus(
         held.release()
 
 
-def project_owner(folder: Location, name: str) -> str | None:
-    """Of which video there is a project of this name in ``folder``, None if of none."""
-    try:
-        return ProjectStore.open(folder / name, write=False).manifest.source.uri
-    except ProjectError:
-        return None
+def project_owners(folder: Location) -> Callable[[str], str | None]:
+    """Of which video there is a project of a name in ``folder``, None if of none."""
+    present = frozenset(folder.children())  # one listing, because an object store is asked for each name otherwise
+
+    def owner(name: str) -> str | None:
+        try:
+            return ProjectStore.open(folder / name, write=False).manifest.source.uri if name in present else None
+        except ProjectError:
+            return None
+
+    return owner
 
 
 class _Run:
@@ -113,7 +118,7 @@ class _Run:
 
     def run(self, lines: Sequence[Line], show: Show | None) -> CorpusResult:
         began = time.monotonic()
-        named, broken = name_projects(lines, lambda name: project_owner(self._folder, name))
+        named, broken = name_projects(lines, project_owners(self._folder))
         with RunMonitor(self._folder, conditions_of(self._config, self._executor), show) as monitor:
             for line in broken:
                 self._fail(line, f"line {line.number}", line.reason, monitor)
