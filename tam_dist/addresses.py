@@ -38,7 +38,8 @@ def parent(path: str) -> str:
 
 def check_path(path: str, what: str, error: type[TamDistError]) -> None:
     """Raise ``error`` where ``path`` could neither be kept in a project's records nor be shown: names that are not UTF-8 (they
-    reach Python as lone surrogates, which no JSON file takes), that hold control characters, or that no file system has. ``what`` is how the sentence begins: "The name of the video".
+    reach Python as lone surrogates, which no JSON file takes), that hold control characters, or that no file system has.
+    ``what`` is how the sentence begins: "The name of the video".
     """
     shown = ascii(path)[1:-1] if len(path) <= 100 else f"{ascii(path[:97])[1:-1]}..."
     if any(0xD800 <= ord(c) <= 0xDFFF for c in path):

@@ -90,7 +90,7 @@ def prompt_rule(
 def _show(outcome: CorpusResult, out: str, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from tam_dist.corpus.run import FAILED
+    from tam_dist.monitoring.marks import FAILED
 
     fps = outcome.frames / outcome.seconds
     if as_json:

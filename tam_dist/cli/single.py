@@ -49,13 +49,18 @@ def track(
     quiet: Quiet = False,
 ) -> int:
     """Track objects through a video, from clicks, boxes or masks on any frame. Run it again to continue."""
+    from storage.location import Location
     from tam_dist.config import load_config
+    from tam_dist.monitoring.marks import refuse_foreign, refuse_run
     from tam_dist.preparation import prepare, settle
     from tam_dist.prompts import collect
 
+    where = default_project(video) if out is None else out
+    refuse_run(Location.parse(where))
+    refuse_foreign(Location.parse(where))
     config = settle(load_config(settings or []))
     asked = collect(clicks=click or (), boxes=box or (), labels=labels or (), absences=absent or (), files=prompts or ())
-    job = prepare(video, asked, out or f"runs/{Path(video).stem}", config, force=force)
+    job = prepare(video, asked, where, config, force=force)
     return _finish(job, config, executor, address, overlay=overlay, as_json=as_json, quiet=quiet)
 
 
@@ -107,6 +112,18 @@ def demo(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+def default_project(video: str) -> str:
+    """Where the project of a video is kept that was not given a place.
+
+    >>> default_project("films/cat.mp4"), default_project("s3://films/dog")
+    ('runs/cat', 'runs/dog')
+    """
+    from tam_dist.addresses import absolute
+    from tam_dist.corpus.names import plain_name
+
+    return f"runs/{plain_name(absolute(video))}"
 
 
 def _finish(

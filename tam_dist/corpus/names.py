@@ -23,7 +23,7 @@ def name_projects(lines: Sequence[Line], owner: Callable[[str], str | None]) -> 
     """
     broken = [line for line in lines if isinstance(line, BrokenLine)]
     good = [line for line in lines if isinstance(line, CorpusLine)]
-    plain = Counter(_key(name) for name in {line.video: _plain(line) for line in good if line.name is None}.values())
+    plain = Counter(_key(name) for name in {line.video: plain_name(line.video) for line in good if line.name is None}.values())
     plain.update(_key(line.name) for line in good if line.name is not None)
     named: dict[str, CorpusLine] = {}
     taken: dict[str, CorpusLine] = {}
@@ -39,16 +39,16 @@ def name_projects(lines: Sequence[Line], owner: Callable[[str], str | None]) -> 
 def _name(line: CorpusLine, plain: Mapping[str, int], owner: Callable[[str], str | None]) -> str:
     if line.name is not None:
         return line.name
-    name = _plain(line)
+    name = plain_name(line.video)
     longer = f"{name}-{hashlib.sha256(line.written.encode()).hexdigest()[:6]}"
     if plain[_key(name)] > 1:
         return name if owner(name) == line.video else longer
     return name if owner(longer) is None or owner(name) == line.video else longer
 
 
-def _plain(line: CorpusLine) -> str:
+def plain_name(video: str) -> str:
     """The file's name, made one that every file system and object store takes."""
-    name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in stem(line.video)).strip(". ")
+    name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in stem(video)).strip(". ")
     name = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip(". ")
     return f"{name or 'video'}-video" if name in RESERVED or not name else name
 

@@ -19,19 +19,21 @@ from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.corpus.lines import CorpusLine, Line
 from tam_dist.corpus.names import name_projects
 from tam_dist.errors import ExitCode, ProjectError, ProjectExistsError
+from tam_dist.monitoring.marks import FAILED, refuse_foreign
 from tam_dist.monitoring.monitor import RunMonitor, Show, conditions_of
 from tam_dist.monitoring.report import PREPARING, VideoReport
 from tam_dist.preparation import find_done, model_records, prepare
 from tam_dist.running import as_sentence
 
-FAILED = "failed.jsonl"
 #: Videos looked at at the same time; it is the disk's or the network's time that is saved.
 PREPARERS = 4
 
 
 @dataclass(frozen=True)
 class FailedVideo:
-    """A line of ``failed.jsonl``. ``name`` is the project's, None where the line was too broken to have one."""
+    """A line of ``failed.jsonl``. ``name`` is the project's, None where the line was too broken to have one. By its fields
+    (:data:`tam_dist.monitoring.marks.FAILED_FIELDS`) a later run knows the file as one that it may replace.
+    """
 
     line: int
     video: str
@@ -75,13 +77,14 @@ def run_corpus(
     Run again, it continues where it stopped: projects that are done are not touched, failed and cancelled ones are tried
     again. ``config`` should be settled (:func:`tam_dist.preparation.settle`); ``address`` is that of a Ray cluster; ``stop``,
     once set, ends the run after the chunks under way. What is wrong with one video ends that video alone and is written to
-    ``failed.jsonl``. Raises :class:`WeightsError`, :class:`StorageError`, and :class:`ProjectLockedError` where another run
-    writes there.
+    ``failed.jsonl``. Raises :class:`WeightsError`, :class:`StorageError`, :class:`ProjectExistsError` where ``out`` holds
+    somebody else's files under the names of a run's, and :class:`ProjectLockedError` where another run writes there.
     """
     model_records(config)  # what would fail every video should fail before any
     folder = Location.parse(out)
     if ProjectStore.exists(folder):
         raise ProjectExistsError(f"{out} is the project of a single video: choose another --out for the corpus.")
+    refuse_foreign(folder)
     held = lock.acquire(folder)
     try:
         return _Run(folder, config, executor, address, stop or threading.Event()).run(lines, show)

@@ -246,6 +246,29 @@ def test_an_existing_project_with_other_prompts_is_left_alone(
     assert tam_dist_command(*words, *CLICK).code == 0
 
 
+def test_the_folder_of_a_run_is_no_place_for_a_project(
+    tam_dist_command: Command, tiny_video: Path, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    report = {"schema_version": 1, "started": 1, "updated": 2, "conditions": {}, "videos": []}
+    (tmp_path / "run.json").write_text(json.dumps(report))
+    ran = tam_dist_command("track", tiny_video, *CLICK, "-o", tmp_path, *tiny_settings)
+    assert_one_sentence(ran, 2, str(tmp_path), "is the folder of a run")
+    (tmp_path / "run.json").write_text("my jogging times")
+    ran = tam_dist_command("track", tiny_video, *CLICK, "-o", tmp_path, *tiny_settings)
+    assert_one_sentence(ran, 2, "run.json", "was not written by tam-dist")
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_video_has_its_project_in_a_folder_of_its_name(
+    tam_dist_command: Command, tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = write_frames(tmp_path / "frames", moving_square(8))
+    monkeypatch.chdir(frames)
+    ran = tam_dist_command("track", ".", *CLICK, "--executor", "inline", *tiny_settings)
+    assert ran.code == 0, ran.err
+    assert (frames / "runs" / "frames" / "project.json").exists()
+
+
 @pytest.mark.parametrize(
     ("number", "words"), [(errno.ENOSPC, ("full",)), (errno.EROFS, ("read-only",)), (errno.EACCES, ("permi",))]
 )
