@@ -2,5 +2,9 @@
 
 import storage.project_store
 import tam_dist.api
+import tam_dist.workers.decoder
+import tam_dist.workers.propagator
+import tam_dist.workers.refiner
+import tam_dist.workers.writer
 
 __all__ = ["storage", "tam_dist"]

@@ -1,7 +1,7 @@
 """Every text file is opened with an encoding: without one Python takes the locale's, and under an ASCII locale each command
 died of the first "é" in a settings file.
 
-ruff has a rule for this (PLW1514), but sees only what it can tell to be a path.
+ruff has a rule for this (PLW1514), but sees only what it can tell to be a path, and with it come all its previews.
 """
 
 from __future__ import annotations
