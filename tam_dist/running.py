@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
 from tam_dist.coordination.events import Event, Listener, VideoEnded
+from tam_dist.coordination.feed import JobFeed
 from tam_dist.coordination.inline import InlineExecutor, WorkerFactory
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob, VideoState
@@ -46,8 +47,12 @@ def run_inline(
     listener: Listener | None = None,
     stop: threading.Event | None = None,
     cancelled: Cancelled | None = None,
+    more: JobFeed | None = None,
 ) -> list[Outcome]:
-    """Track ``jobs`` in this process, without Ray. ``stop``, once set, ends the run after the chunks under way."""
+    """Track ``jobs``, and those that ``more`` brings meanwhile, in this process, without Ray. ``stop``, once set, ends the run
+    after the chunks under way.
+    """
+    jobs = list(jobs)
     executor = InlineExecutor(_workers(config))
     outcomes = OutcomeCollector()
     scheduler = Scheduler(executor, config, outcomes)
@@ -57,7 +62,11 @@ def run_inline(
         scheduler.add(job)
     stopping = False
     try:
-        while scheduler.busy:
+        while scheduler.busy or (more is not None and more.expected and not stopping):
+            if more is not None and not stopping:
+                for job in more.take(0.0 if scheduler.busy else STOP_POLL_SECONDS):
+                    jobs.append(job)
+                    scheduler.add(job)
             scheduler.poll(STOP_POLL_SECONDS)
             if stop is not None and stop.is_set() and not stopping:
                 stopping = True
