@@ -13,7 +13,8 @@ from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
 from tam_dist.corpus.lines import CorpusLine, Line
 from tam_dist.corpus.names import name_projects
-from tam_dist.corpus.run import PREPARERS, project_owners
+from tam_dist.corpus.preparing import PREPARERS
+from tam_dist.corpus.run import project_owners
 from tam_dist.errors import TamDistError
 from tam_dist.media.reader import probe
 from tam_dist.monitoring.monitor import conditions_of

@@ -1,4 +1,4 @@
-"""Running a corpus: every video prepared, all of them through one scheduler, the broken ones set aside with a reason."""
+"""Running a corpus: all its videos through one scheduler as they become ready, the broken ones set aside with a reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 
 from storage import lock
@@ -18,15 +17,13 @@ from tam_dist.config import Config
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.corpus.lines import CorpusLine, Line
 from tam_dist.corpus.names import name_projects
+from tam_dist.corpus.preparing import Found, Preparation
 from tam_dist.errors import ExitCode, ProjectError, ProjectExistsError
 from tam_dist.monitoring.marks import FAILED, refuse_foreign
 from tam_dist.monitoring.monitor import RunMonitor, Show, conditions_of
 from tam_dist.monitoring.report import PREPARING, VideoReport
 from tam_dist.preparation import find_done, model_records, prepare
 from tam_dist.running import as_sentence
-
-#: Videos looked at at the same time; it is the disk's or the network's time that is saved.
-PREPARERS = 4
 
 
 @dataclass(frozen=True)
@@ -126,9 +123,7 @@ class _Run:
             for line in broken:
                 self._fail(line, f"line {line.number}", line.reason, monitor)
             monitor.note(*(VideoReport(name, line.video, PREPARING) for name, line in named.items()))
-            jobs = self._prepare(named, monitor)
-            if jobs and not self._stop.is_set():
-                self._track(named, jobs, monitor)
+            self._track(named, monitor)
             self._write_failed()
             report = monitor.report
         counts = report.counts
@@ -143,48 +138,45 @@ class _Run:
             seconds=time.monotonic() - began,
         )
 
-    def _prepare(self, named: Mapping[str, CorpusLine], monitor: RunMonitor) -> dict[str, VideoJob]:
-        """The jobs by name; those that are done or broken are noted instead."""
-        jobs: dict[str, VideoJob] = {}
-        with ThreadPoolExecutor(PREPARERS, thread_name_prefix="prepare") as pool:
-            names = {pool.submit(self._prepare_one, name, line): name for name, line in named.items()}
-            for future in as_completed(names):
-                name, line = names[future], named[names[future]]
-                if self._stop.is_set():
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    break
-                try:
-                    found = future.result()
-                except Exception as error:  # whatever is wrong with a video ends that one, not the others
-                    self._fail(line, name, str(as_sentence(error, line.video)), monitor)
-                else:
-                    if isinstance(found, VideoJob):
-                        jobs[name] = found
-                        monitor.add(name, found)
-                    else:
-                        self._already += 1
-                        frames = found.frame_count
-                        monitor.note(VideoReport(name, line.video, VideoState.DONE, frames, frames))
-        return {name: jobs[name] for name in named if name in jobs}
-
     def _prepare_one(self, name: str, line: CorpusLine) -> VideoJob | Manifest:
         """The job, or where the project is done, what it is about."""
         where = str(self._folder / name)
         done = find_done(line.video, line.prompts, where, self._config)
         return done or prepare(line.video, line.prompts, where, self._config)
 
-    def _track(self, named: Mapping[str, CorpusLine], jobs: Mapping[str, VideoJob], monitor: RunMonitor) -> None:
-        outcomes = run_jobs(
-            list(jobs.values()),
-            self._config,
-            self._executor,
-            address=self._address,
-            listener=monitor,
-            stop=self._stop,
-            cancelled=monitor.cancelled,
-        )
-        for name, outcome in zip(jobs, outcomes, strict=True):
+    def _track(self, named: Mapping[str, CorpusLine], monitor: RunMonitor) -> None:
+        """Those that are ready, while the others are looked at; those that are done or broken are noted instead."""
+        names: dict[str, str] = {}
+
+        def tell(name: str, found: Found) -> None:
+            line = named[name]
+            match found:
+                case VideoJob():
+                    names[found.project] = name
+                    monitor.add(name, found)
+                case Manifest():
+                    self._already += 1
+                    monitor.note(VideoReport(name, line.video, VideoState.DONE, found.frame_count, found.frame_count))
+                case _:  # whatever is wrong with a video ends that one, not the others
+                    self._fail(line, name, str(as_sentence(found, line.video)), monitor)
+
+        with Preparation(named, self._prepare_one, tell, self._stop) as preparation:
+            first = preparation.take(None)
+            if not first:
+                return
+            outcomes = run_jobs(
+                first,
+                self._config,
+                self._executor,
+                address=self._address,
+                listener=monitor,
+                stop=self._stop,
+                cancelled=monitor.cancelled,
+                more=preparation,
+            )
+        for outcome in outcomes:
             if outcome.state is VideoState.FAILED:
+                name = names[outcome.project]
                 self._failed.append(_failed(named[name], name, str(outcome.error)))
 
     def _fail(self, line: Line, name: str, reason: str, monitor: RunMonitor) -> None:

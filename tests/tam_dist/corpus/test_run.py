@@ -15,6 +15,8 @@ import tam_dist
 from storage.location import Location
 from storage.project_store import ProjectStore
 from tam_dist.config import Config, load_config
+from tam_dist.coordination.video import VideoJob
+from tam_dist.corpus import run as corpus_run
 from tam_dist.corpus.lines import PromptRule, read_corpus
 from tam_dist.corpus.run import CorpusResult, run_corpus
 from tam_dist.errors import ExitCode, ProjectExistsError, ProjectLockedError, WeightsError
@@ -180,6 +182,30 @@ def test_a_run_stopped_while_it_prepares_leaves_everything_to_the_next(tmp_path:
     stop.set()
     result = run(write_corpus(tmp_path / "c.jsonl", lines), tmp_path / "out", config, stop=stop)
     assert (result.stopped, result.frames, result.exit_code) == (3, 0, ExitCode.INTERRUPTED)
+
+
+def test_the_first_video_is_tracked_while_others_are_looked_at(
+    tmp_path: Path, clip: MakeClip, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a.mp4", "b.mp4", "gone.mp4"]
+    for number, name in enumerate(names[:2]):
+        clip(tmp_path / name, number)
+    corpus = write_corpus(tmp_path / "c.jsonl", [{"video": name, "prompts": [CLICK]} for name in names])
+    first_is_done = threading.Event()
+    prepare = corpus_run.prepare
+
+    def slow(video: str, *arguments: Any) -> VideoJob:
+        assert video.endswith("a.mp4") or first_is_done.wait(120)
+        return prepare(video, *arguments)
+
+    def show(report: RunReport) -> None:
+        if report.counts.get("done"):
+            first_is_done.set()
+
+    monkeypatch.setattr(corpus_run, "prepare", slow)
+    result = run(corpus, tmp_path / "out", config, show=show)
+    assert (result.done, len(result.failed)) == (2, 1)
+    assert "There is no video" in result.failed[0].reason
 
 
 def test_one_video_is_cancelled_and_run_again_when_asked_again(
