@@ -208,7 +208,7 @@ def _opened(path: Path, what: str) -> Image:
     except UnidentifiedImageError as error:
         raise PromptError(f"{what} is not a picture; give a PNG.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PromptError(f"{what} cannot be read ({error}); give a PNG.") from error
+        raise PromptError(f"{what} cannot be read ({getattr(error, 'strerror', None) or error}); give a PNG.") from error
     if image.format in _LOSSY:
         raise PromptError(f"{what} is a {image.format}, which does not keep pixels exactly: save it as PNG.")
     return image

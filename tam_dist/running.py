@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ class Outcome:
         if self.error is not None:
             raise self.error
         if self.state is not VideoState.DONE:
-            raise RunInterruptedError(f"{self.project} was {self.state.value}; continue with: tam-dist resume {self.project}")
+            again = shlex.quote(self.project)
+            raise RunInterruptedError(f"{self.project} was {self.state.value}; continue with: tam-dist resume {again}")
 
 
 #: Asked at least every :data:`STOP_POLL_SECONDS`: which of the jobs (by project) are to be cancelled now.

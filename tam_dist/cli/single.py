@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tam_dist.cli.app import Address, Executor, Json, Quiet, Settings, app
+from tam_dist.cli.notes import doubts
 from tam_dist.cli.output import count, result, result_json, say
 
 if TYPE_CHECKING:
@@ -164,8 +165,11 @@ def _finish(
     truncated = project.video.declared_frames
     if truncated is not None:
         say(f"note: {job.uri} is cut off: the {job.spec.frame_count} frames that are there of {truncated} were tracked")
+    found = list(doubts(project))
+    for doubt in found:
+        say(f"warning: {doubt}")
     if as_json:
-        result_json({**summary, **files})
+        result_json({**summary, **files, "warnings": found})
         return 0
     sizes = f"{count(job.spec.frame_count, 'frame')}, {count(len(project.objects), 'object')}"
     result(f"{sizes}, {seconds:.1f} s, {summary['fps']:.1f} frames/s")

@@ -111,7 +111,10 @@ def read_corpus(source: str, rule: PromptRule | None = None, *, stdin: IO[str] |
         lines = parse_lines(_text_lines(source), source, folder, rule)
     else:
         lines = _lines_of_videos(_find_videos(source), rule)
-    found = list(lines)
+    try:
+        found = list(lines)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"Standard input is not text in UTF-8: {error.reason} at byte {error.start}.") from error
     if not found:
         raise ConfigError(f"{'Standard input' if source == '-' else source} names no video: give one line for each.")
     return found
@@ -201,8 +204,15 @@ def _text_lines(path: str) -> list[str]:
         raise ConfigError(f"There is no corpus {path}: check the path.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"The corpus {path} is not text in UTF-8: {error.reason} at byte {error.start}.") from error
-    except (OSError, ValueError, ImportError) as error:
-        raise StorageError(f"The corpus {path} can't be read: {error}.") from error
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(source: str, error: Exception) -> StorageError:
+    """Libraries below fsspec have errors of their own: no credentials, no such host."""
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    advice = ": check the address, the credentials and the network" if "://" in source else ""
+    return StorageError(f"The corpus {source} can't be read: {reason}{advice}.")
 
 
 # --- folders and globs -----------------------------------------------------------------------------------------------
@@ -233,8 +243,10 @@ def _find_videos(source: str) -> list[str]:
             found = [root]
         else:
             raise ConfigError(f"There is no corpus {source}: give a file of JSON lines, a folder, a glob or a video.")
-    except (OSError, ValueError, ImportError) as error:
-        raise StorageError(f"The corpus {source} can't be read: {error}.") from error
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise _unreadable(source, error) from error
     if not found:
         raise ConfigError(f"No video was found at {source}: check the folder or the pattern.")
     return [str(fs.unstrip_protocol(path)) if "://" in source else str(path) for path in found]

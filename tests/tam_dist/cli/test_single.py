@@ -221,6 +221,26 @@ def test_two_objects_with_one_name_are_refused(
     assert_one_sentence(ran, 2, "object-1")
 
 
+def test_masks_that_are_empty_from_the_start_are_told(
+    tam_dist_command: Command, tiny_video: Path, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        Image.fromarray(square(4, 4).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    prompts = [{"object": name, "frame": 0, "mask": f"{name}.png"} for name in ("first", "second")]
+    prompts[1:1] = [{"object": "first", "frame": 9, "box": [1, 1, 9, 9]}]
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    words = ["track", tiny_video, "--prompts", tmp_path / "prompts.json", "-o", tmp_path / "p", "--executor", "inline"]
+    ran = tam_dist_command(*words, "--json", *tiny_settings)
+    (warning,) = ran.json["warnings"]
+    assert warning == "'first' has no pixel on frame 0, where it was shown: look at its prompt"
+    assert f"warning: {warning}" in ran.err
+    labels = ("--labels", f"0={tmp_path}/first.png", "-o", tmp_path / "q", "--executor", "inline")
+    clear = tam_dist_command("track", tiny_video, *labels, *tiny_settings)
+        "track", tiny_video, "--labels", f"0={tmp_path}/first.png", "-o", tmp_path / "q", "--executor", "inline", *tiny_settings
+    )
+    assert "warning" not in clear.err
+
+
 # --- what is wrong with the project, the machine, the settings ------------------------------------------------------------
 
 

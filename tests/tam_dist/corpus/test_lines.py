@@ -208,3 +208,17 @@ def test_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert absolute("a.mp4") == f"{tmp_path}/a.mp4"
     assert absolute("/x/a.mp4", "s3://b") == "/x/a.mp4"
     assert absolute("s3://b/a.mp4", "/x") == "s3://b/a.mp4"
+
+
+def test_whatever_a_remote_library_raises_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentialsError(Exception):
+        """As botocore's, which derives from nothing that is ours."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NoCredentialsError("Unable to locate credentials")
+
+    monkeypatch.setattr(fsspec, "open", refuse)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    for source in ("s3://films/c.jsonl", "s3://films"):
+        with pytest.raises(StorageError, match="Unable to locate credentials: check the address"):
+            read_corpus(source, RULE)
