@@ -236,8 +236,6 @@ def test_masks_that_are_empty_from_the_start_are_told(
     assert f"warning: {warning}" in ran.err
     labels = ("--labels", f"0={tmp_path}/first.png", "-o", tmp_path / "q", "--executor", "inline")
     clear = tam_dist_command("track", tiny_video, *labels, *tiny_settings)
-        "track", tiny_video, "--labels", f"0={tmp_path}/first.png", "-o", tmp_path / "q", "--executor", "inline", *tiny_settings
-    )
     assert "warning" not in clear.err
 
 
