@@ -9,7 +9,8 @@ env: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,test]'
+	@echo "Installing tam-dist and what it needs into $(VENV): one to three minutes, 2 GB"
+	$(BIN)/pip install --constraint constraints.txt --editable '.[demo,test]'
 	touch $@
 
 demo: env

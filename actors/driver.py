@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import Any
 
 import ray
@@ -23,6 +24,7 @@ from actors.placement import cpus_needed, plan
 from tam_dist.config import Config
 from tam_dist.coordination.calls import WorkerId
 from tam_dist.coordination.events import CallFinished, CallSubmitted, Event, Listener, VideoEnded
+from tam_dist.coordination.feed import JobFeed
 from tam_dist.coordination.mailboxes import GivenUpError
 from tam_dist.coordination.service import LEASE_SECONDS
 from tam_dist.coordination.video import VideoJob
@@ -53,11 +55,13 @@ def run_on_ray(
     listener: Listener | None = None,
     stop: threading.Event | None = None,
     cancelled: Cancelled | None = None,
+    more: JobFeed | None = None,
     detach: bool = False,
     lease: float = LEASE_SECONDS,
     actors: ActorClasses = ACTORS,
 ) -> list[Outcome]:
-    """Track ``jobs`` on the cluster at ``address`` (None: ``$RAY_ADDRESS``, else a local Ray, started in this process).
+    """Track ``jobs``, at least one, and those that ``more`` brings meanwhile, on the cluster at ``address`` (None:
+    ``$RAY_ADDRESS``, else a local Ray, started in this process).
 
     ``listener`` hears of this run's videos, in the calling thread. ``stop``, once set, ends the run after the chunks under
     way. With ``detach`` the run goes on if this process ends; otherwise it stops, saved, ``lease`` seconds later. Where the
@@ -66,10 +70,12 @@ def run_on_ray(
     Raises :class:`ResourceError` where the cluster cannot hold the workers, :class:`ConfigError` where a coordinator is busy
     with other settings, :class:`TamDistError` where the cluster is lost.
     """
-    connect(config, jobs, address)
+    # Those to come are taken to be like the first where a size must be chosen now.
+    alike = [*jobs, *repeat(jobs[0], more.expected)] if more is not None else jobs
+    connect(config, alike, address)
     config = fit(config)
     plan(config.cluster, cluster_nodes())  # before anything is created
-    run = _Run(jobs, config, namespace, listener, detach, lease, actors)
+    run = _Run(jobs, config, namespace, listener, detach, lease, actors, more)
     try:
         return run.until_ended(stop, cancelled)
     except RayError as error:
@@ -157,7 +163,10 @@ class _Run:
         detach: bool,
         lease: float,
         actors: ActorClasses,
+        more: JobFeed | None = None,
     ) -> None:
+        self._more = more
+        self._unsent: set[str] = set()
         self._jobs = {job.project: job for job in jobs}
         self._config = config
         self._namespace = namespace
@@ -177,10 +186,12 @@ class _Run:
 
     def until_ended(self, stop: threading.Event | None, cancelled: Cancelled | None) -> list[Outcome]:
         handle: Any = None
-        while self._open:
+        while self._open or self._expects_more():
             try:
                 if handle is None:
                     handle = self._join()
+                if self._expects_more() or self._unsent:
+                    self._submit_more(handle)
                 if stop is not None and stop.is_set() and not self._stopped:
                     self._call(handle.stop, sorted(self._open))
                     self._stopped = True
@@ -203,6 +214,19 @@ class _Run:
             handle.leave.remote(self._driver)
         return [self._outcomes.of(job) for job in self._jobs.values()]
 
+    def _expects_more(self) -> bool:
+        return self._more is not None and not self._stopped and self._more.expected > 0
+
+    def _submit_more(self, handle: Any) -> None:
+        assert self._more is not None
+        new = {job.project: job for job in self._more.take(0.0 if self._open else STOP_POLL_SECONDS)}
+        self._jobs.update(new)
+        self._open.update(new)
+        self._unsent.update(new)  # a call that fails is made again, to this coordinator or in joining the next
+        if self._unsent:
+            self._call(handle.submit, self._driver, [self._jobs[project] for project in sorted(self._unsent)], self._config)
+            self._unsent.clear()
+
     def _join(self) -> Any:
         """Find or make the coordinator and give it the jobs. One that is idle with other settings is replaced."""
         jobs = [self._jobs[project] for project in sorted(self._open)]
@@ -218,6 +242,7 @@ class _Run:
             else:
                 self._next = 0
                 self._stopped = False
+                self._unsent.clear()
                 return handle
 
     def _listen(self, handle: Any) -> None:

@@ -116,7 +116,7 @@ def limit_gpu_memory(share: float) -> None:
 
 def resident_bytes() -> int:
     """This process's private resident memory: without the object store's pages, which are shared and belong to no actor."""
-    with open("/proc/self/statm") as statm:
+    with open("/proc/self/statm", encoding="ascii") as statm:
         resident, shared = (int(field) for field in statm.read().split()[1:3])
     return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
 

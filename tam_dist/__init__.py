@@ -23,6 +23,11 @@ __all__ = ["Project", "absent", "box", "click", "mask", "resume", "track"]
 _HOMES = {"Project": "tam_dist.project"}
 
 
+def __dir__() -> list[str]:
+    """Names that load at first use are there too."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Names load their module at first use: ``import tam_dist`` must not wait for torch, zarr and codecs."""
     if name not in __all__:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tam_dist.config import Config, load_config
 from tam_dist.coordination.events import Listener
+from tam_dist.coordination.feed import JobFeed
 from tam_dist.coordination.video import VideoJob
 from tam_dist.errors import ConfigError
 from tam_dist.preparation import continue_project, prepare, settle
@@ -102,13 +103,16 @@ def run_jobs(
     listener: Listener | None = None,
     stop: threading.Event | None = None,
     cancelled: Cancelled | None = None,
+    more: JobFeed | None = None,
 ) -> list[Outcome]:
-    """Run prepared jobs to their end on the named executor; ``address`` is that of a Ray cluster."""
+    """Run prepared jobs to their end on the named executor, and those that ``more`` brings meanwhile; ``address`` is that of a
+    Ray cluster.
+    """
     if executor == "ray":
         from actors.driver import run_on_ray
 
-        return run_on_ray(jobs, config, address=address, listener=listener, stop=stop, cancelled=cancelled)
-    return run_inline(jobs, config, listener=listener, stop=stop, cancelled=cancelled)
+        return run_on_ray(jobs, config, address=address, listener=listener, stop=stop, cancelled=cancelled, more=more)
+    return run_inline(jobs, config, listener=listener, stop=stop, cancelled=cancelled, more=more)
 
 
 def _finish(

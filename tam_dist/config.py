@@ -217,7 +217,7 @@ def _preset(name: str) -> DictConfig:
         kind, _, stem = name.rpartition("/")
         known = sorted(p.name.removesuffix(".yaml") for p in resources.files("configs").joinpath(kind).iterdir())
         raise ConfigError(f"There is no {kind} preset {stem.removesuffix('.yaml')!r}; there are: {', '.join(known)}.")
-    return cast(DictConfig, OmegaConf.create(source.read_text()))
+    return cast(DictConfig, OmegaConf.create(source.read_text(encoding="utf-8")))
 
 
 def _read(path: str) -> DictConfig:

@@ -71,6 +71,12 @@ class WeightsError(TamDistError):
     """A weight file is missing, damaged or of another model."""
 
 
+class MissingWeightsError(WeightsError):
+    """A published weight file was not fetched yet."""
+
+    exit_code = ExitCode.RESOURCES
+
+
 class ResourceError(TamDistError):
     """The machine or cluster lacks what was asked for."""
 

@@ -148,7 +148,7 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 (they 
 
 def _check_same(store: ProjectStore, fingerprint: str, prompts: Sequence[Prompt], config: Config) -> None:
     where, manifest = store.location, store.manifest
-    choice = "choose another --out, or --force to discard it and start anew"
+    choice = "choose another --out, or discard it and start anew with tam-dist track --force"
     if manifest.source.fingerprint != fingerprint:
         raise ProjectExistsError(f"{where} is a project of another video, {manifest.source.uri}: {choice}.")
     existing = store.prompts()

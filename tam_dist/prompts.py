@@ -6,20 +6,23 @@ import colorsys
 import difflib
 import getpass
 import math
+import os
 import re
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from tam_dist.errors import PromptError
 from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt, PromptData, TrackedObject, VideoInfo
 
 MAX_NAME_LENGTH = 100
-_AT_FRAME = re.compile(r"(?P<name>.+)@(?P<frame>\d+):(?P<rest>.*)", re.DOTALL)
-_ABSENT = re.compile(r"(?P<name>.+)@(?P<first>\d+)(\.\.(?P<last>\d+))?", re.DOTALL)
+#: More on one object in one frame than anybody makes. Each is a round of SAM: 2,000 took 290 s in which nothing was shown.
+MAX_CLICKS = 100
+# Twelve digits at most: no video has more frames, and Python refuses to read numbers of some thousands.
+_AT_FRAME = re.compile(r"(?P<name>.+)@(?P<frame>[0-9]{1,12}):(?P<rest>.*)", re.DOTALL)
+_ABSENT = re.compile(r"(?P<name>.+)@(?P<first>[0-9]{1,12})(\.\.(?P<last>[0-9]{1,12}))?", re.DOTALL)
 _SIGNS = {"+": True, "-": False, "1": True, "0": False}
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 # Saturation and value; the fourth round of hues repeats the first pair, by then at hues between the earlier ones.
@@ -93,9 +96,9 @@ def parse_labels(text: str) -> list[Prompt]:
     from tam_dist.prompt_files import read_label_map
 
     frame, separator, path = text.partition("=")
-    if not separator or not frame.strip().isdecimal() or not path:
+    if not separator or not re.fullmatch(r"[0-9]{1,12}", frame.strip()) or not path:
         raise PromptError(f"--labels {text!r} is not a label map: write 0=first.png, the frame's number and a PNG.")
-    return read_label_map(Path(path), int(frame))
+    return read_label_map(path, int(frame))
 
 
 def collect(
@@ -104,7 +107,7 @@ def collect(
     boxes: Iterable[str] = (),
     labels: Iterable[str] = (),
     absences: Iterable[str] = (),
-    files: Iterable[Path] = (),
+    files: Iterable[str | os.PathLike[str]] = (),
 ) -> list[Prompt]:
     """All prompts of one command, whole masks first, so that clicks on the same frame refine a mask and not the reverse.
 
@@ -150,18 +153,16 @@ def colour_of(object_id: int) -> tuple[int, int, int]:
 def validate(prompts: Sequence[Prompt], video: VideoInfo) -> None:
     """Raise :class:`PromptError` for the first prompt that does not fit the video, or where they say too little to track by.
 
-    A project's first prompts must give every object a positive click, a box or a mask somewhere; later corrections are
-    checked one by one with :func:`validate_one`.
+    A project's first prompts must show every object, by a positive click, a box or a mask, on the first frame that they ask
+    for it on, and must not say of all of these frames that it is absent there; later corrections are checked one by one
+    with :func:`validate_one`.
     """
     if not prompts:
         raise PromptError(f"Nothing is asked for in {video.uri}: give at least one --click, --box, --labels or --prompts.")
     for prompt in prompts:
         validate_one(prompt, video)
-    names = dict.fromkeys(prompt.object_name for prompt in prompts)
-    shown = {prompt.object_name for prompt in prompts if _shows_object(prompt.data)}
-    for name in names:
-        if name not in shown:
-            raise PromptError(f"Object {name!r} has only negative clicks or absences: add a click on it, a box or a mask.")
+    for name in dict.fromkeys(prompt.object_name for prompt in prompts):
+        _validate_object(name, [prompt for prompt in prompts if prompt.object_name == name], video)
 
 
 def validate_one(prompt: Prompt, video: VideoInfo) -> None:
@@ -271,6 +272,48 @@ def _shows_object(data: PromptData) -> bool:
         case Absent():
             return False
     return True
+
+
+def _validate_object(name: str, prompts: Sequence[Prompt], video: VideoInfo) -> None:
+    """What one object's prompts must say together."""
+    marks = [prompt for prompt in prompts if not isinstance(prompt.data, Absent)]
+    showing = {prompt.frame for prompt in marks if _shows_object(prompt.data)}
+    if not showing:
+        raise PromptError(f"Object {name!r} has only negative clicks or absences: add a click on it, a box or a mask.")
+    first = min(prompt.frame for prompt in marks)
+    if first not in showing:
+        raise PromptError(
+            f"The first prompt of object {name!r}, on frame {first}, is a click beside it: show it there too, "
+            f"or begin at frame {min(showing)}."
+        )
+    absent = _spans(prompt.data for prompt in prompts if isinstance(prompt.data, Absent))
+    if absent and absent[0][0] <= 0 and absent[0][1] >= video.frame_count - 1:
+        raise PromptError(f"Object {name!r} is declared absent in all of {video.uri}: leave it out, or shorten the absence.")
+    hidden = {frame for frame in showing if any(begin <= frame <= end for begin, end in absent)}
+    if hidden == showing:
+        frame = min(hidden)
+        raise PromptError(
+            f"Object {name!r} is shown on frame {frame} and declared absent there: shorten the absence, or show it elsewhere."
+        )
+    clicks = Counter(dict.fromkeys(showing, 0))
+    for prompt in marks:
+        clicks[prompt.frame] += len(prompt.data.points) if isinstance(prompt.data, Clicks) else 0
+    frame, most = clicks.most_common(1)[0]
+    if most > MAX_CLICKS:
+        raise PromptError(
+            f"Object {name!r} has {most:,} clicks on frame {frame}: give at most {MAX_CLICKS}, or its mask as a picture."
+        )
+
+
+def _spans(absences: Iterable[Absent]) -> list[tuple[int, int]]:
+    """The absences in order, those that touch made one."""
+    spans: list[tuple[int, int]] = []
+    for each in sorted(absences, key=lambda absence: absence.first):
+        if spans and each.first <= spans[-1][1] + 1:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], each.last))
+        else:
+            spans.append((each.first, each.last))
+    return spans
 
 
 def _validate_mask(mask: Mask, whose: str, video: VideoInfo) -> None:

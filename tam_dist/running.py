@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
 from tam_dist.coordination.events import Event, Listener, VideoEnded
+from tam_dist.coordination.feed import JobFeed
 from tam_dist.coordination.inline import InlineExecutor, WorkerFactory
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob, VideoState
@@ -32,7 +34,8 @@ class Outcome:
         if self.error is not None:
             raise self.error
         if self.state is not VideoState.DONE:
-            raise RunInterruptedError(f"{self.project} was {self.state.value}; continue with: tam-dist resume {self.project}")
+            again = shlex.quote(self.project)
+            raise RunInterruptedError(f"{self.project} was {self.state.value}; continue with: tam-dist resume {again}")
 
 
 #: Asked at least every :data:`STOP_POLL_SECONDS`: which of the jobs (by project) are to be cancelled now.
@@ -46,8 +49,12 @@ def run_inline(
     listener: Listener | None = None,
     stop: threading.Event | None = None,
     cancelled: Cancelled | None = None,
+    more: JobFeed | None = None,
 ) -> list[Outcome]:
-    """Track ``jobs`` in this process, without Ray. ``stop``, once set, ends the run after the chunks under way."""
+    """Track ``jobs``, and those that ``more`` brings meanwhile, in this process, without Ray. ``stop``, once set, ends the run
+    after the chunks under way.
+    """
+    jobs = list(jobs)
     executor = InlineExecutor(_workers(config))
     outcomes = OutcomeCollector()
     scheduler = Scheduler(executor, config, outcomes)
@@ -57,7 +64,11 @@ def run_inline(
         scheduler.add(job)
     stopping = False
     try:
-        while scheduler.busy:
+        while scheduler.busy or (more is not None and more.expected and not stopping):
+            if more is not None and not stopping:
+                for job in more.take(0.0 if scheduler.busy else STOP_POLL_SECONDS):
+                    jobs.append(job)
+                    scheduler.add(job)
             scheduler.poll(STOP_POLL_SECONDS)
             if stop is not None and stop.is_set() and not stopping:
                 stopping = True

@@ -9,10 +9,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tam_dist.cli.output import say
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; ends the process with an :class:`tam_dist.errors.ExitCode`."""
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    from tam_dist.cli.streams import finish_streams, prepare_streams
+
+    prepare_streams()
+    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    finish_streams()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -20,6 +27,7 @@ def run(arguments: list[str]) -> int:
     import typer
 
     from tam_dist.cli.app import app
+    from tam_dist.cli.streams import check_arguments, silent_libraries
     from tam_dist.errors import ExitCode, TamDistError
 
     # UsageError, also of the wrong option or command; from typer, because newer ones carry a click of their own, whose errors
@@ -28,20 +36,39 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     rest = [a for a in arguments if a != "--debug"]
     try:
-        return int(app(rest, prog_name="tam-dist", standalone_mode=False) or 0)
+        check_arguments(rest)
+        command = typer.main.get_command(app)
+        _show_flags_without_type(command)
+        with silent_libraries(not debug and bool({"-q", "--quiet"} & set(rest))):
+            return int(command(rest, prog_name="tam-dist", standalone_mode=False) or 0)
     except TamDistError as error:
         return _fail(error, str(error), error.exit_code, debug)
     except usage_error as error:
         return _fail(error, _usage_sentence(error), ExitCode.USAGE, debug) if str(error) else ExitCode.USAGE  # help was shown
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)  # noqa: T201
+        say("interrupted")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        sys.stderr.close()
         return ExitCode.FAILED
+    except OSError as error:  # the machine's fault, not ours: no room for temporary files, no more processes
+        what = f"{error.filename}: " if error.filename else ""
+        return _fail(error, f"{what}{error.strerror or error}; check the disk, its permissions and limits.", 5, debug)
     except Exception as error:
         sentence = f"an unexpected {type(error).__name__} ({error}); this is a bug, run again with --debug to see where."
         return _fail(error, sentence, ExitCode.FAILED, debug)
+
+
+def _show_flags_without_type(command: Any) -> None:
+    """In the help; ``--json <bool>`` reads as if it took a value."""
+    import typer
+
+    from tam_dist.cli.app import HELP_OPTIONS
+
+    for param in (*command.params, command.get_help_option(typer.Context(command, help_option_names=HELP_OPTIONS))):
+        if getattr(param, "is_flag", False) and param.metavar is None:
+            param.metavar = ""
+    for each in getattr(command, "commands", {}).values():
+        _show_flags_without_type(each)
 
 
 def _usage_sentence(error: Any) -> str:
@@ -53,6 +80,6 @@ def _fail(error: Exception, sentence: str, code: int, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
-    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+        say("".join(traceback.format_exception(error)).rstrip())
+    say(f"error: {sentence}")
     return code

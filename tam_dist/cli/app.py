@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+HELP_OPTIONS = ["-h", "--help"]
+
 app = typer.Typer(
     name="tam-dist",
     help="Track anything in long videos: SAM makes masks from clicks, XMem carries them, Ray spreads the work.",
@@ -15,20 +17,40 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP_OPTIONS},
 )
 
 Settings = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Settings; tam-dist config lists them.", show_default=False),
 ]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from tam_dist import __version__
+
+        typer.echo(f"tam-dist {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """What every command shares."""
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, everything else on standard error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Executor = Annotated[
     str,
     typer.Option("--executor", metavar="ray|inline", help="ray: worker processes; inline: this process."),
 ]
-Address = Annotated[str | None, typer.Option("--address", help="Of a running Ray cluster; else RAY_ADDRESS, else a local Ray.")]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="Of a running Ray cluster; else RAY_ADDRESS, else a local Ray."),
+]
 
 #: Each registers its commands when imported; none imports anything heavy.
 _COMMANDS = ("single", "corpus", "plan", "status", "cancel", "inspection", "evaluate", "weights", "doctor", "settings")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tam_dist.cli.app import Address, Executor, Json, Quiet, Settings, app
-from tam_dist.cli.output import clock, result, result_json, say
+from tam_dist.cli.output import clock, count, result, result_json, say
 
 if TYPE_CHECKING:
     from tam_dist.corpus.lines import PromptRule
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 Corpus = Annotated[
     str,
-    typer.Argument(help="A .jsonl file (one video a line; - for standard input), a folder, a glob in quotes, or one video."),
+    typer.Argument(
+        help="A .jsonl file (one video a line; - for standard input), a folder, a glob in quotes, or one video.",
+        metavar="CORPUS",
+    ),
 ]
 Clicks = Annotated[
     list[str] | None, typer.Option("--click", help="For every video without prompts of its own.", metavar="CLICK")
@@ -33,7 +36,9 @@ PromptFiles = Annotated[list[str] | None, typer.Option("--prompts", help="Likewi
 def run_command(
     corpus: Corpus,
     settings: Settings = None,
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder or URL of the projects, one for each video.")] = "runs",
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder or URL of the projects, one for each video.", metavar="FOLDER")
+    ] = "runs",
     click: Clicks = None,
     box: Boxes = None,
     labels: Labels = None,
@@ -49,11 +54,12 @@ def run_command(
     A line of a corpus: {"video": "a.mp4", "prompts": [{"object": "cat", "frame": 0, "clicks": [[320, 240, 1]]}]}.
     Videos that can't be tracked are listed in failed.jsonl with the reason; the exit code is then 3.
     """
+    from tam_dist.addresses import absolute
     from tam_dist.api import checked_executor
     from tam_dist.cli.interrupt import stop_on_interrupt
     from tam_dist.cli.run_view import RunDisplay
     from tam_dist.config import load_config
-    from tam_dist.corpus.lines import absolute, read_corpus
+    from tam_dist.corpus.lines import read_corpus
     from tam_dist.corpus.run import run_corpus
     from tam_dist.preparation import settle
 
@@ -89,7 +95,7 @@ def prompt_rule(
 def _show(outcome: CorpusResult, out: str, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from tam_dist.corpus.run import FAILED
+    from tam_dist.monitoring.marks import FAILED
 
     fps = outcome.frames / outcome.seconds
     if as_json:
@@ -97,12 +103,12 @@ def _show(outcome: CorpusResult, out: str, *, as_json: bool) -> None:
         counts |= {"failed": len(outcome.failed), "seconds": round(outcome.seconds, 3), "fps": round(fps, 2), "out": out}
         result_json(counts)
         return
-    parts = [f"{outcome.done} videos done"]
+    parts = [f"{count(outcome.done, 'video')} done"]
     named = (("already", "done before"), ("stopped", "to be continued"), ("cancelled", "cancelled"))
     parts += [f"{getattr(outcome, field)} {words}" for field, words in named if getattr(outcome, field)]
     if outcome.failed:
         parts.append(f"{len(outcome.failed)} failed (reasons in {out}/{FAILED})")
-    result(f"{', '.join(parts)}; {outcome.frames} frames in {clock(outcome.seconds)}, {fps:.1f} frames/s")
+    result(f"{', '.join(parts)}; {count(outcome.frames, 'frame')} in {clock(outcome.seconds)}, {fps:.1f} frames/s")
     result(f"projects       {out}")
     if outcome.stopped or outcome.failed or outcome.cancelled:
         say("run the same command again to go on with what is not done")

@@ -7,7 +7,7 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-from tam_dist.cli.output import clock, is_terminal, say
+from tam_dist.cli.output import clock, count, is_terminal, say
 from tam_dist.coordination.events import ChunkCommitted, Event, VideoReplayed, VideoStarted, WorkerDied
 
 #: Seconds between two plain lines.
@@ -66,7 +66,7 @@ class VideoProgress:
             case VideoStarted():
                 self._speed.add(0)
                 if event.committed:
-                    self._note(f"{self._name}: {event.committed} chunks are done, going on at chunk {event.next_chunk}")
+                    self._note(f"{self._name}: {count(event.committed, 'chunk')} done, going on at chunk {event.next_chunk}")
             case ChunkCommitted():
                 self._speed.add(event.frames if event.new else 0)
                 self._show(event.frames_done)

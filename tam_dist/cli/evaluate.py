@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tam_dist.cli.app import Json, Settings, app
-from tam_dist.cli.output import result, result_json, say
+from tam_dist.cli.output import count, result, result_json, say
 from tam_dist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ def clicks(
     from tam_dist.evaluation.clicks import evaluate_clicks
     from tam_dist.models.sam.opening import open_segmenter
 
-    chosen = names.read_text().split() if names is not None else None
+    chosen = names.read_text(encoding="utf-8").split() if names is not None else None
     scores = evaluate_clicks(open_segmenter(load_config(settings or [])), root, names=chosen)
     if as_json:
         result_json(asdict(scores))
         return
-    for count, iou in scores.mean_iou.items():
-        result(f"{count} clicks  mIoU {100 * iou:.1f}")
-    result(f"{scores.objects} objects; predicted and true IoU correlate by {scores.iou_correlation:.2f}")
+    for number, iou in scores.mean_iou.items():
+        result(f"{number} clicks  mIoU {100 * iou:.1f}")
+    result(f"{count(scores.objects, 'object')}; predicted and true IoU correlate by {scores.iou_correlation:.2f}")
 
 
 def _tell(sequence: VideoSequence, scores: list[ObjectScore]) -> None:

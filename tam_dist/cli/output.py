@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import Any
+
+from tam_dist.errors import StorageError
 
 
 def say(text: str = "") -> None:
-    """A line for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """A line for the person at the terminal. Where nobody can be told, the work goes on all the same."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def result(text: str) -> None:
-    """A line of the command's result."""
-    print(text, flush=True)  # noqa: T201
+    """A line of the command's result. Raises :class:`StorageError` where standard output takes no more."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:  # the reader has gone, as `head` does
+        raise
+    except OSError as error:
+        raise StorageError(f"The result can't be written to standard output: {error.strerror or error}.") from error
 
 
 def result_json(data: dict[str, Any] | list[Any]) -> None:
@@ -26,6 +35,14 @@ def result_json(data: dict[str, Any] | list[Any]) -> None:
 def is_terminal() -> bool:
     """Whether standard error is a terminal that lines can be redrawn on."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def count(number: int, noun: str) -> str:
+    """
+    >>> count(1, "object"), count(2000, "object")
+    ('1 object', '2000 objects')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def clock(seconds: float) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from tam_dist.cli.app import Executor, Json, Settings, app
 from tam_dist.cli.corpus import Absences, Boxes, Clicks, Corpus, Labels, PromptFiles, prompt_rule
-from tam_dist.cli.output import clock, result, result_json
+from tam_dist.cli.output import clock, count, result, result_json
 
 if TYPE_CHECKING:
     from tam_dist.corpus.plan import CorpusPlan
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def plan(
     corpus: Corpus,
     settings: Settings = None,
-    out: Annotated[str, typer.Option("--out", "-o", help="Where the run's projects are or would be.")] = "runs",
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Where the run's projects are or would be.", metavar="FOLDER")
+    ] = "runs",
     click: Clicks = None,
     box: Boxes = None,
     labels: Labels = None,
@@ -29,9 +31,10 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what tam-dist run would track, where, and about how long it would take, without running anything."""
+    from tam_dist.addresses import absolute
     from tam_dist.api import checked_executor
     from tam_dist.config import load_config
-    from tam_dist.corpus.lines import absolute, read_corpus
+    from tam_dist.corpus.lines import read_corpus
     from tam_dist.corpus.plan import plan_corpus
     from tam_dist.preparation import settle
 
@@ -65,8 +68,8 @@ def _show(found: CorpusPlan) -> None:
         table.add_row(*row, *place)
     failures = [Text(f"{video.name}: {video.reason}") for video in found.videos if video.reason]
     Console().print(table, *failures, sep="\n")
-    workers = ", ".join(f"{count} {role.value}{'s' if count != 1 else ''}" for role, count in found.workers.items())
+    workers = ", ".join(count(number, role.value) for role, number in found.workers.items())
     frames = sum(video.frames_left for video in found.videos)
-    result(f"\n{frames} frames, about {clock(found.seconds)} with {workers}")
+    result(f"\n{count(frames, 'frame')}, about {clock(found.seconds)} with {workers}")
     if found.bottleneck is not None:
         result(f"bottleneck: {found.bottleneck.value}; time from {found.costs.source}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from tam_dist.cli.display import PLAIN_EVERY
 from tam_dist.cli.output import clock, is_terminal, say
 from tam_dist.coordination.video import FINAL, VideoState
+from tam_dist.monitoring.marks import FAILED
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Rows of active videos in the redrawn display; a terminal is not higher.
 _MAX_ROWS = 12
+#: Failures told as they come; all are listed in a file.
+MAX_FAILURES_TOLD = 20
 _COLOURS = {"done": "green", "failed": "red", "cancelled": "yellow", "stopped": "yellow", "interrupted": "yellow"}
 
 
@@ -133,12 +136,19 @@ class RunDisplay:
         for video in report.videos:
             if video.state == VideoState.FAILED and video.name not in self._told:
                 self._told.add(video.name)
-                self._line(f"{video.name} failed: {video.reason}")
+                self._tell(f"{video.name} failed: {video.reason}")
         if self._live is not None:
             self._live.update(live_view(report), refresh=True)
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + PLAIN_EVERY
             say(summary(report))
+
+    def _tell(self, failure: str) -> None:
+        """The first few; ten thousand lines of a corpus in the wrong form would hide what they all say."""
+        if len(self._told) <= MAX_FAILURES_TOLD:
+            self._line(failure)
+        elif len(self._told) == MAX_FAILURES_TOLD + 1:
+            self._line(f"further failures are not told here: their reasons will be in {FAILED}")
 
     def _line(self, text: str) -> None:
         if self._live is None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tam_dist.cli.app import Address, Executor, Json, Quiet, Settings, app
-from tam_dist.cli.output import result, result_json, say
+from tam_dist.cli.notes import doubts
+from tam_dist.cli.output import count, result, result_json, say
 
 if TYPE_CHECKING:
     from tam_dist.config import Config
@@ -22,10 +23,11 @@ DEMO_CLICK = "rabbit@0:380,540"
 
 @app.command()
 def track(
-    video: Annotated[str, typer.Argument(help="A file, a folder of images, or a URL (s3://…).")],
+    video: Annotated[str, typer.Argument(help="A file, a folder of images, or a URL (s3://…).", metavar="VIDEO")],
     settings: Settings = None,
     out: Annotated[
-        str | None, typer.Option("--out", "-o", help="The project: a folder or URL; default runs/<name of the video>.")
+        str | None,
+        typer.Option("--out", "-o", help="The project: a folder or URL; default runs/<name of the video>.", metavar="FOLDER"),
     ] = None,
     click: Annotated[
         list[str] | None,
@@ -40,7 +42,7 @@ def track(
         list[str] | None,
         typer.Option(help="NAME@FIRST..LAST: not in the picture in these frames. Repeatable.", metavar="ABSENCE"),
     ] = None,
-    prompts: Annotated[list[Path] | None, typer.Option(help="A JSON file of prompts. Repeatable.", metavar="FILE")] = None,
+    prompts: Annotated[list[str] | None, typer.Option(help="A JSON file of prompts. Repeatable.", metavar="FILE")] = None,
     executor: Executor = "ray",
     address: Address = None,
     force: Annotated[bool, typer.Option("--force", help="Discard the masks of an existing project and start anew.")] = False,
@@ -49,19 +51,27 @@ def track(
     quiet: Quiet = False,
 ) -> int:
     """Track objects through a video, from clicks, boxes or masks on any frame. Run it again to continue."""
+    from storage.location import Location
+    from tam_dist.addresses import check_path
     from tam_dist.config import load_config
+    from tam_dist.errors import ConfigError
+    from tam_dist.monitoring.marks import refuse_foreign, refuse_run
     from tam_dist.preparation import prepare, settle
     from tam_dist.prompts import collect
 
+    check_path(video, "The name of the video", ConfigError)
+    where = default_project(video) if out is None else out
+    refuse_run(Location.parse(where))
+    refuse_foreign(Location.parse(where))
     config = settle(load_config(settings or []))
     asked = collect(clicks=click or (), boxes=box or (), labels=labels or (), absences=absent or (), files=prompts or ())
-    job = prepare(video, asked, out or f"runs/{Path(video).stem}", config, force=force)
+    job = prepare(video, asked, where, config, force=force)
     return _finish(job, config, executor, address, overlay=overlay, as_json=as_json, quiet=quiet)
 
 
 @app.command()
 def resume(
-    project: Annotated[str, typer.Argument(help="The project's folder or URL.")],
+    project: Annotated[str, typer.Argument(help="The project's folder or URL.", metavar="PROJECT")],
     settings: Settings = None,
     executor: Executor = "ray",
     address: Address = None,
@@ -80,7 +90,7 @@ def resume(
 @app.command()
 def demo(
     settings: Settings = None,
-    out: Annotated[str, typer.Option("--out", "-o", help="The project's folder.")] = "demo-output",
+    out: Annotated[str, typer.Option("--out", "-o", help="The project's folder.", metavar="FOLDER")] = "demo-output",
     executor: Executor = "inline",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -107,6 +117,18 @@ def demo(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+def default_project(video: str) -> str:
+    """Where the project of a video is kept that was not given a place.
+
+    >>> default_project("films/cat.mp4"), default_project("s3://films/dog")
+    ('runs/cat', 'runs/dog')
+    """
+    from tam_dist.addresses import absolute
+    from tam_dist.corpus.names import plain_name
+
+    return f"runs/{plain_name(absolute(video))}"
 
 
 def _finish(
@@ -143,10 +165,14 @@ def _finish(
     truncated = project.video.declared_frames
     if truncated is not None:
         say(f"note: {job.uri} is cut off: the {job.spec.frame_count} frames that are there of {truncated} were tracked")
+    found = list(doubts(project))
+    for doubt in found:
+        say(f"warning: {doubt}")
     if as_json:
-        result_json({**summary, **files})
+        result_json({**summary, **files, "warnings": found})
         return 0
-    result(f"{summary['frames']} frames, {len(project.objects)} objects, {seconds:.1f} s, {summary['fps']:.1f} frames/s")
+    sizes = f"{count(job.spec.frame_count, 'frame')}, {count(len(project.objects), 'object')}"
+    result(f"{sizes}, {seconds:.1f} s, {summary['fps']:.1f} frames/s")
     result(f"project        {project.location}")
     for label, path in files.items():
         result(f"{label.replace('_', ' '):<14} {path}")

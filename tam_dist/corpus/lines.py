@@ -11,17 +11,18 @@ input and on the command line, to the working folder. A video without prompts ta
 from __future__ import annotations
 
 import difflib
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tam_dist.addresses import absolute, check_path, parent
 from tam_dist.errors import ConfigError, PromptError, StorageError, TamDistError
 from tam_dist.media.image_folder import IMAGE_SUFFIXES
 from tam_dist.prompt_files import from_entries
 from tam_dist.prompts import collect, in_given_order
+from tam_dist.strict_json import parse, shown
 from tam_dist.types import Prompt
 
 #: What counts as a video in a folder; a glob takes whatever matches.
@@ -31,6 +32,8 @@ VIDEO_SUFFIXES = (
 )
 #: What a run keeps in its folder beside the projects.
 RESERVED = frozenset({"run.json", "failed.jsonl", "requests"})
+#: A project's name with a few digits of a hash, and the names of what lies in it, must fit into what file systems take.
+MAX_NAME_BYTES = 200
 _FIELDS = ("video", "prompts", "name")
 _GLOB = frozenset("*?[")
 
@@ -77,7 +80,7 @@ class PromptRule:
 
     def prompts_for(self, video: str) -> tuple[Prompt, ...]:
         """Raises :class:`PromptError`."""
-        folder = video.rstrip("/").rpartition("/")[0] or "."
+        folder = parent(video)
 
         def fill(text: str) -> str:
             return text.replace("{stem}", stem(video)).replace("{folder}", folder)
@@ -88,7 +91,7 @@ class PromptRule:
                 boxes=self.boxes,
                 labels=[fill(text) for text in self.labels],
                 absences=self.absences,
-                files=[Path(fill(file)) for file in self.files],
+                files=[fill(file) for file in self.files],
             )
         )
 
@@ -96,8 +99,9 @@ class PromptRule:
 def read_corpus(source: str, rule: PromptRule | None = None, *, stdin: IO[str] | None = None) -> list[Line]:
     """The videos of ``source``: a file of JSON lines (``.jsonl``, or ``-`` for standard input), a folder, a glob, or one video.
 
-    Any may be an fsspec URL. A line that is wrong becomes a :class:`BrokenLine`; the others stand. Raises
-    :class:`ConfigError` where there is nothing at all, :class:`StorageError` where it can't be read.
+    Any may be an fsspec URL. What is there under that very name is no glob: ``Movie [1080p].mp4`` is a video. A line that is
+    wrong becomes a :class:`BrokenLine`; the others stand. Raises :class:`ConfigError` where there is nothing at all,
+    :class:`StorageError` where it can't be read.
     """
     rule = rule or PromptRule()
     if source == "-":
@@ -107,7 +111,10 @@ def read_corpus(source: str, rule: PromptRule | None = None, *, stdin: IO[str] |
         lines = parse_lines(_text_lines(source), source, folder, rule)
     else:
         lines = _lines_of_videos(_find_videos(source), rule)
-    found = list(lines)
+    try:
+        found = list(lines)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"Standard input is not text in UTF-8: {error.reason} at byte {error.start}.") from error
     if not found:
         raise ConfigError(f"{'Standard input' if source == '-' else source} names no video: give one line for each.")
     return found
@@ -143,25 +150,12 @@ def stem(video: str) -> str:
     return head if dot and head and f".{suffix}".lower() in VIDEO_SUFFIXES else last
 
 
-def absolute(path: str, folder: str | None = None) -> str:
-    """A path or URL that means the same from every folder and process.
-
-    >>> absolute("a.mp4", "s3://films/2024")
-    's3://films/2024/a.mp4'
-    """
-    if "://" in path:
-        return path
-    if folder is not None and "://" in folder and not path.startswith("/"):
-        return f"{folder.rstrip('/')}/{path}"
-    return (Path(folder or ".") / path).absolute().as_posix()
-
-
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
 def _fields(text: str, where: str) -> dict[str, Any]:
     try:
-        fields = json.loads(text)
+        fields = parse(text)
     except ValueError as error:
         raise PromptError(f"{where} is not JSON: {error}.") from error
     if not isinstance(fields, dict):
@@ -172,7 +166,8 @@ def _fields(text: str, where: str) -> dict[str, Any]:
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_FIELDS)}."
             raise PromptError(f"{where} has an unknown field {key!r}; {hint}")
     if not isinstance(fields.get("video"), str) or not fields["video"]:
-        raise PromptError(f'{where}, field "video": {json.dumps(fields.get("video"))} must be the path of a video.')
+        raise PromptError(f'{where}, field "video": {shown(fields.get("video"))} must be the path of a video.')
+    check_path(fields["video"], f"{where}: the name of the video", PromptError)
     return fields
 
 
@@ -183,7 +178,7 @@ def _line(number: int, fields: dict[str, Any], where: str, folder: str, rule: Pr
         _check_name(name, f'{where}, field "name"')
     video = absolute(written, folder)
     if "prompts" in fields:
-        prompts = tuple(in_given_order(from_entries(fields["prompts"], f'{where}, field "prompts"', Path(folder))))
+        prompts = tuple(in_given_order(from_entries(fields["prompts"], f'{where}, field "prompts"', folder)))
     elif rule:
         prompts = rule.prompts_for(video)
     else:
@@ -193,9 +188,9 @@ def _line(number: int, fields: dict[str, Any], where: str, folder: str, rule: Pr
 
 def _check_name(name: Any, where: str) -> None:
     bad = not isinstance(name, str) or not name.isprintable() or set(name) & set('/\\:*?"<>|')
-    if bad or not name or name.startswith(".") or name in RESERVED:
+    if bad or not name or name.startswith(".") or name in RESERVED or len(name.encode()) > MAX_NAME_BYTES:
         raise PromptError(
-            f"{where}: {json.dumps(name, ensure_ascii=False)} can't name a project's folder; use letters and digits."
+            f"{where}: {shown(name)} can't name a project's folder; use letters and digits, {MAX_NAME_BYTES} at most."
         )
 
 
@@ -209,8 +204,15 @@ def _text_lines(path: str) -> list[str]:
         raise ConfigError(f"There is no corpus {path}: check the path.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"The corpus {path} is not text in UTF-8: {error.reason} at byte {error.start}.") from error
-    except (OSError, ValueError, ImportError) as error:
-        raise StorageError(f"The corpus {path} can't be read: {error}.") from error
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(source: str, error: Exception) -> StorageError:
+    """Libraries below fsspec have errors of their own: no credentials, no such host."""
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    advice = ": check the address, the credentials and the network" if "://" in source else ""
+    return StorageError(f"The corpus {source} can't be read: {reason}{advice}.")
 
 
 # --- folders and globs -----------------------------------------------------------------------------------------------
@@ -221,9 +223,10 @@ def _lines_of_videos(videos: Sequence[str], rule: PromptRule) -> Iterator[Line]:
         raise PromptError("A folder or glob of videos needs prompts for each: give --click, --box, --labels or --prompts.")
     for number, video in enumerate(videos, 1):
         try:
+            check_path(video, "The name of the video", PromptError)
             yield CorpusLine(number, video, video, rule.prompts_for(video))
         except PromptError as error:
-            yield BrokenLine(number, video, str(error))
+            yield BrokenLine(number, video.encode("utf-8", "backslashreplace").decode(), str(error))
 
 
 def _find_videos(source: str) -> list[str]:
@@ -232,7 +235,7 @@ def _find_videos(source: str) -> list[str]:
 
     try:
         fs, root = fsspec.core.url_to_fs(source)
-        if _GLOB & set(source):
+        if _GLOB & set(source) and not fs.exists(root):
             found = sorted(fs.glob(root))
         elif fs.isdir(root):
             found = _videos_in(fs, root)
@@ -240,8 +243,10 @@ def _find_videos(source: str) -> list[str]:
             found = [root]
         else:
             raise ConfigError(f"There is no corpus {source}: give a file of JSON lines, a folder, a glob or a video.")
-    except (OSError, ValueError, ImportError) as error:
-        raise StorageError(f"The corpus {source} can't be read: {error}.") from error
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise _unreadable(source, error) from error
     if not found:
         raise ConfigError(f"No video was found at {source}: check the folder or the pattern.")
     return [str(fs.unstrip_protocol(path)) if "://" in source else str(path) for path in found]
@@ -249,13 +254,22 @@ def _find_videos(source: str) -> list[str]:
 
 def _videos_in(fs: Any, folder: str) -> list[str]:
     """Video files and folders of images; where the folder holds images itself, it is the video."""
-    entries = [entry for entry in fs.ls(folder, detail=True) if not _name(entry).startswith(".")]
+    entries = [entry for entry in _entries(fs, folder) if not _name(entry).startswith(".")]
     files = [entry for entry in entries if entry["type"] == "file"]
     if _has_images(files):
         return [folder]
     videos = [entry["name"] for entry in files if _name(entry).lower().endswith(VIDEO_SUFFIXES)]
     folders = [entry["name"] for entry in entries if entry["type"] == "directory"]
-    return sorted([*videos, *(each for each in folders if _has_images(fs.ls(each, detail=True)))])
+    return sorted([*videos, *(each for each in folders if _has_images(_entries(fs, each)))])
+
+
+def _entries(fs: Any, folder: str) -> list[dict[str, Any]]:
+    """What lies in a folder, links as what they lead to; one that leads nowhere is a file, whose absence is told later."""
+
+    def followed(entry: dict[str, Any]) -> dict[str, Any]:
+        return {**entry, "type": "directory" if fs.isdir(entry["name"]) else "file"} if entry.get("islink") else entry
+
+    return [followed(entry) for entry in fs.ls(folder, detail=True)]
 
 
 def _has_images(entries: Iterable[dict[str, Any]]) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from tam_dist.corpus.lines import RESERVED, BrokenLine, CorpusLine, Line, stem
+from tam_dist.corpus.lines import MAX_NAME_BYTES, RESERVED, BrokenLine, CorpusLine, Line, stem
 
 
 def name_projects(lines: Sequence[Line], owner: Callable[[str], str | None]) -> tuple[dict[str, CorpusLine], list[BrokenLine]]:
@@ -14,7 +14,8 @@ def name_projects(lines: Sequence[Line], owner: Callable[[str], str | None]) -> 
 
     A video's project has the name its line gives, else that of its file, and where other videos of the corpus have the
     same one, a few digits of its path's hash as well. So a name depends on no line's place. ``owner`` says of which video
-    there is a project of that name already, None if of none: that video keeps it though others of the same name come.
+    there is a project of that name already, None if of none: that video keeps it though others of the same name come, and
+    keeps the longer name though it is alone now, as in a corpus of what is left to do.
 
     >>> a, b = (CorpusLine(n, f"/{d}/cat.mp4", f"{d}/cat.mp4", ()) for n, d in enumerate("ab"))
     >>> list(name_projects([a], lambda name: None)[0]), list(name_projects([b, a], lambda name: "/a/cat.mp4")[0])
@@ -22,7 +23,7 @@ def name_projects(lines: Sequence[Line], owner: Callable[[str], str | None]) -> 
     """
     broken = [line for line in lines if isinstance(line, BrokenLine)]
     good = [line for line in lines if isinstance(line, CorpusLine)]
-    plain = Counter(_key(name) for name in {line.video: _plain(line) for line in good if line.name is None}.values())
+    plain = Counter(_key(name) for name in {line.video: plain_name(line.video) for line in good if line.name is None}.values())
     plain.update(_key(line.name) for line in good if line.name is not None)
     named: dict[str, CorpusLine] = {}
     taken: dict[str, CorpusLine] = {}
@@ -38,15 +39,17 @@ def name_projects(lines: Sequence[Line], owner: Callable[[str], str | None]) -> 
 def _name(line: CorpusLine, plain: Mapping[str, int], owner: Callable[[str], str | None]) -> str:
     if line.name is not None:
         return line.name
-    name = _plain(line)
-    if plain[_key(name)] == 1 or owner(name) == line.video:
-        return name
-    return f"{name}-{hashlib.sha256(line.written.encode()).hexdigest()[:6]}"
+    name = plain_name(line.video)
+    longer = f"{name}-{hashlib.sha256(line.written.encode()).hexdigest()[:6]}"
+    if plain[_key(name)] > 1:
+        return name if owner(name) == line.video else longer
+    return name if owner(longer) is None or owner(name) == line.video else longer
 
 
-def _plain(line: CorpusLine) -> str:
+def plain_name(video: str) -> str:
     """The file's name, made one that every file system and object store takes."""
-    name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in stem(line.video)).strip(". ")
+    name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in stem(video)).strip(". ")
+    name = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip(". ")
     return f"{name or 'video'}-video" if name in RESERVED or not name else name
 
 

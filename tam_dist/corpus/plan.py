@@ -13,7 +13,8 @@ from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
 from tam_dist.corpus.lines import CorpusLine, Line
 from tam_dist.corpus.names import name_projects
-from tam_dist.corpus.run import PREPARERS, project_owner
+from tam_dist.corpus.preparing import PREPARERS
+from tam_dist.corpus.run import project_owners
 from tam_dist.errors import TamDistError
 from tam_dist.media.reader import probe
 from tam_dist.monitoring.monitor import conditions_of
@@ -71,7 +72,7 @@ class CorpusPlan:
 def plan_corpus(lines: Sequence[Line], out: str, config: Config, executor: ExecutorName) -> CorpusPlan:
     """Look at every video and project, change nothing. Raises :class:`StorageError`."""
     folder = Location.parse(out)
-    named, broken = name_projects(lines, lambda name: project_owner(folder, name))
+    named, broken = name_projects(lines, project_owners(folder))
     with ThreadPoolExecutor(PREPARERS, thread_name_prefix="prepare") as pool:
         videos = list(pool.map(lambda item: _look(folder, item[0], item[1], config), named.items()))
     videos += [PlannedVideo(f"line {line.number}", line.video, "failed", reason=line.reason) for line in broken]

@@ -1,12 +1,11 @@
-"""Running a corpus: every video prepared, all of them through one scheduler, the broken ones set aside with a reason."""
+"""Running a corpus: all its videos through one scheduler as they become ready, the broken ones set aside with a reason."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from storage import lock
@@ -18,20 +17,20 @@ from tam_dist.config import Config
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.corpus.lines import CorpusLine, Line
 from tam_dist.corpus.names import name_projects
+from tam_dist.corpus.preparing import Found, Preparation
 from tam_dist.errors import ExitCode, ProjectError, ProjectExistsError
+from tam_dist.monitoring.marks import FAILED, refuse_foreign
 from tam_dist.monitoring.monitor import RunMonitor, Show, conditions_of
 from tam_dist.monitoring.report import PREPARING, VideoReport
 from tam_dist.preparation import find_done, model_records, prepare
 from tam_dist.running import as_sentence
 
-FAILED = "failed.jsonl"
-#: Videos looked at at the same time; it is the disk's or the network's time that is saved.
-PREPARERS = 4
-
 
 @dataclass(frozen=True)
 class FailedVideo:
-    """A line of ``failed.jsonl``. ``name`` is the project's, None where the line was too broken to have one."""
+    """A line of ``failed.jsonl``. ``name`` is the project's, None where the line was too broken to have one. By its fields
+    (:data:`tam_dist.monitoring.marks.FAILED_FIELDS`) a later run knows the file as one that it may replace.
+    """
 
     line: int
     video: str
@@ -75,13 +74,14 @@ def run_corpus(
     Run again, it continues where it stopped: projects that are done are not touched, failed and cancelled ones are tried
     again. ``config`` should be settled (:func:`tam_dist.preparation.settle`); ``address`` is that of a Ray cluster; ``stop``,
     once set, ends the run after the chunks under way. What is wrong with one video ends that video alone and is written to
-    ``failed.jsonl``. Raises :class:`WeightsError`, :class:`StorageError`, and :class:`ProjectLockedError` where another run
-    writes there.
+    ``failed.jsonl``. Raises :class:`WeightsError`, :class:`StorageError`, :class:`ProjectExistsError` where ``out`` holds
+    somebody else's files under the names of a run's, and :class:`ProjectLockedError` where another run writes there.
     """
     model_records(config)  # what would fail every video should fail before any
     folder = Location.parse(out)
     if ProjectStore.exists(folder):
         raise ProjectExistsError(f"{out} is the project of a single video: choose another --out for the corpus.")
+    refuse_foreign(folder)
     held = lock.acquire(folder)
     try:
         return _Run(folder, config, executor, address, stop or threading.Event()).run(lines, show)
@@ -89,12 +89,17 @@ def run_corpus(
         held.release()
 
 
-def project_owner(folder: Location, name: str) -> str | None:
-    """Of which video there is a project of this name in ``folder``, None if of none."""
-    try:
-        return ProjectStore.open(folder / name, write=False).manifest.source.uri
-    except ProjectError:
-        return None
+def project_owners(folder: Location) -> Callable[[str], str | None]:
+    """Of which video there is a project of a name in ``folder``, None if of none."""
+    present = frozenset(folder.children())  # one listing, because an object store is asked for each name otherwise
+
+    def owner(name: str) -> str | None:
+        try:
+            return ProjectStore.open(folder / name, write=False).manifest.source.uri if name in present else None
+        except ProjectError:
+            return None
+
+    return owner
 
 
 class _Run:
@@ -113,14 +118,12 @@ class _Run:
 
     def run(self, lines: Sequence[Line], show: Show | None) -> CorpusResult:
         began = time.monotonic()
-        named, broken = name_projects(lines, lambda name: project_owner(self._folder, name))
+        named, broken = name_projects(lines, project_owners(self._folder))
         with RunMonitor(self._folder, conditions_of(self._config, self._executor), show) as monitor:
             for line in broken:
                 self._fail(line, f"line {line.number}", line.reason, monitor)
             monitor.note(*(VideoReport(name, line.video, PREPARING) for name, line in named.items()))
-            jobs = self._prepare(named, monitor)
-            if jobs and not self._stop.is_set():
-                self._track(named, jobs, monitor)
+            self._track(named, monitor)
             self._write_failed()
             report = monitor.report
         counts = report.counts
@@ -135,48 +138,45 @@ class _Run:
             seconds=time.monotonic() - began,
         )
 
-    def _prepare(self, named: Mapping[str, CorpusLine], monitor: RunMonitor) -> dict[str, VideoJob]:
-        """The jobs by name; those that are done or broken are noted instead."""
-        jobs: dict[str, VideoJob] = {}
-        with ThreadPoolExecutor(PREPARERS, thread_name_prefix="prepare") as pool:
-            names = {pool.submit(self._prepare_one, name, line): name for name, line in named.items()}
-            for future in as_completed(names):
-                name, line = names[future], named[names[future]]
-                if self._stop.is_set():
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    break
-                try:
-                    found = future.result()
-                except Exception as error:  # whatever is wrong with a video ends that one, not the others
-                    self._fail(line, name, str(as_sentence(error, line.video)), monitor)
-                else:
-                    if isinstance(found, VideoJob):
-                        jobs[name] = found
-                        monitor.add(name, found)
-                    else:
-                        self._already += 1
-                        frames = found.frame_count
-                        monitor.note(VideoReport(name, line.video, VideoState.DONE, frames, frames))
-        return {name: jobs[name] for name in named if name in jobs}
-
     def _prepare_one(self, name: str, line: CorpusLine) -> VideoJob | Manifest:
         """The job, or where the project is done, what it is about."""
         where = str(self._folder / name)
         done = find_done(line.video, line.prompts, where, self._config)
         return done or prepare(line.video, line.prompts, where, self._config)
 
-    def _track(self, named: Mapping[str, CorpusLine], jobs: Mapping[str, VideoJob], monitor: RunMonitor) -> None:
-        outcomes = run_jobs(
-            list(jobs.values()),
-            self._config,
-            self._executor,
-            address=self._address,
-            listener=monitor,
-            stop=self._stop,
-            cancelled=monitor.cancelled,
-        )
-        for name, outcome in zip(jobs, outcomes, strict=True):
+    def _track(self, named: Mapping[str, CorpusLine], monitor: RunMonitor) -> None:
+        """Those that are ready, while the others are looked at; those that are done or broken are noted instead."""
+        names: dict[str, str] = {}
+
+        def tell(name: str, found: Found) -> None:
+            line = named[name]
+            match found:
+                case VideoJob():
+                    names[found.project] = name
+                    monitor.add(name, found)
+                case Manifest():
+                    self._already += 1
+                    monitor.note(VideoReport(name, line.video, VideoState.DONE, found.frame_count, found.frame_count))
+                case _:  # whatever is wrong with a video ends that one, not the others
+                    self._fail(line, name, str(as_sentence(found, line.video)), monitor)
+
+        with Preparation(named, self._prepare_one, tell, self._stop) as preparation:
+            first = preparation.take(None)
+            if not first:
+                return
+            outcomes = run_jobs(
+                first,
+                self._config,
+                self._executor,
+                address=self._address,
+                listener=monitor,
+                stop=self._stop,
+                cancelled=monitor.cancelled,
+                more=preparation,
+            )
+        for outcome in outcomes:
             if outcome.state is VideoState.FAILED:
+                name = names[outcome.project]
                 self._failed.append(_failed(named[name], name, str(outcome.error)))
 
     def _fail(self, line: Line, name: str, reason: str, monitor: RunMonitor) -> None:

@@ -100,7 +100,11 @@ def find_sequences(root: Path, year: int, names: Sequence[str] | None = None) ->
     images, annotations = (_level(root / kind) for kind in ("JPEGImages", "Annotations"))
     listed = root / "ImageSets" / str(year) / "val.txt"
     if names is None:
-        names = listed.read_text().split() if listed.exists() else sorted(p.name for p in annotations.iterdir() if p.is_dir())
+        names = (
+            listed.read_text(encoding="utf-8").split()
+            if listed.exists()
+            else sorted(p.name for p in annotations.iterdir() if p.is_dir())
+        )
     found = [VideoSequence(name, images / name, annotations / name, merge=year == 2016) for name in names]
     for sequence in found:
         if not sequence.frames.is_dir() or not sequence.label_files():

@@ -20,7 +20,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from tam_dist.errors import ResourceError, WeightsError
+from tam_dist.errors import MissingWeightsError, ResourceError, WeightsError
 
 Kind = Literal["xmem", "sam"]
 #: Called with the bytes that are there and the bytes of the whole file.
@@ -112,8 +112,10 @@ def resolve(weights: str, kind: Kind) -> Path:
     if entry.kind != kind:
         raise WeightsError(f"{weights} are weights of {entry.kind}, but models.{kind} needs those of {kind}.")
     if not entry.path.is_file():
-        raise WeightsError(
-            f"The weights {weights} ({entry.size / 1e6:,.0f} MB) are not on this machine: run tam-dist weights pull {weights}."
+        both = "tam-dist weights pull official (all that models.preset=official needs) or " if weights in OFFICIAL else ""
+        raise MissingWeightsError(
+            f"The weights {weights} ({entry.size / 1e6:,.0f} MB) are not on this machine: "
+            f"run {both}tam-dist weights pull {weights}."
         )
     return entry.path
 

@@ -31,6 +31,12 @@ def take_requests(folder: Location, names: Collection[str]) -> set[str]:
     return {file.removeprefix(_ONE) for file in found} & set(names)
 
 
+def is_request(file: str) -> bool:
+    """Whether a file of that name in the folder of requests is one."""
+    return file == _ALL or file.startswith(_ONE)
+
+
 def discard_requests(folder: Location) -> None:
-    """Forget all requests, as at the beginning and the end of a run."""
-    (folder / REQUESTS).remove_tree()
+    """Forget all requests, as at the beginning and the end of a run. A folder of somebody else is left alone."""
+    if all(map(is_request, (folder / REQUESTS).children())):
+        (folder / REQUESTS).remove_tree()

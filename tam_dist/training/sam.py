@@ -247,7 +247,7 @@ class SamTrainer:
     def _log(self, figures: dict[str, list[float]]) -> None:
         means = {key: round(float(np.mean(values)), 4) for key, values in sorted(figures.items())}
         line = {"step": self.step, "minutes": round(self.elapsed / 60, 2), "size": self._image_size(), **means}
-        with (self.output / "log.jsonl").open("a") as log:
+        with (self.output / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
 
 
@@ -295,7 +295,7 @@ def load_items(config: DataConfig) -> list[LabelledImage]:
     heldout = Path(config.heldout)
     if not heldout.is_file():
         raise ConfigError(f"The list of held-out images {heldout} (data.heldout) does not exist; training could see them.")
-    names = set(heldout.read_text().split())
+    names = set(heldout.read_text(encoding="utf-8").split())
     items = [item for item in list_stills(Path(config.stills)) if item.name not in names]
     if config.video:
         items += list_video_frames(Path(config.video), every=config.video_every)

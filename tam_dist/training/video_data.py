@@ -38,7 +38,7 @@ class PackedPictures:
 
     def __init__(self, folder: Path) -> None:
         try:
-            index = json.loads((folder / "index.json").read_text())
+            index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise TrainingDataError(f"{folder} holds no packed pictures; pack them again.") from error
         self.folder = folder
@@ -99,7 +99,7 @@ def _pack(groups: Sequence[tuple[str, Sequence[tuple[Path, Path]]]], out: Path) 
                 labels.write(picture.labels.tobytes())
                 sizes.append(picture.labels.shape)
     index = {"names": [name for name, _ in groups], "groups": ranges, "sizes": sizes}
-    with tempfile.NamedTemporaryFile("w", dir=out, delete=False) as file:
+    with tempfile.NamedTemporaryFile("w", dir=out, delete=False, encoding="utf-8") as file:
         json.dump(index, file)
     os.replace(file.name, out / "index.json")  # last: an interrupted packing starts again
     return PackedPictures(out)

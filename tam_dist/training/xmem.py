@@ -343,7 +343,7 @@ class Log:
 
     def write(self, row: dict[str, Any]) -> None:
         line = json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         sys.stderr.write(line + "\n")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from actors import driver
 from actors.executor import ACTORS
-from tam_dist.config import load_config
+from tam_dist.config import Config, load_config
 from tam_dist.coordination.events import Event, VideoEnded
 from tam_dist.coordination.mailboxes import EventBatch
 from tam_dist.coordination.video import VideoJob, VideoState
@@ -116,3 +116,51 @@ def test_an_address_where_nobody_listens_is_told_at_once() -> None:
     with pytest.raises(ResourceError, match=r"No Ray cluster listens at 127\.0\.0\.1:9 .*--address"):
         driver._check_address("127.0.0.1:9")
     driver._check_address("auto")
+
+
+class Feed:
+    """Brings its jobs one a call."""
+
+    def __init__(self, *names: str) -> None:
+        self._jobs = [replace(JOB, project=name) for name in names]
+
+    @property
+    def expected(self) -> int:
+        return len(self._jobs)
+
+    def take(self, timeout: float | None) -> list[VideoJob]:
+        return [self._jobs.pop(0)]
+
+
+@dataclass
+class Submissions(Coordinator):
+    """Reports the end of what it was given; ``submit`` fails as ``refusals`` say."""
+
+    refusals: list[Exception | None] = field(default_factory=list)
+    given: list[str] = field(default_factory=list)
+
+    def submit(self, _: str, jobs: Sequence[VideoJob], __: Config) -> None:
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None:
+            raise refusal
+        self.given += [job.project for job in jobs]
+
+    def events(self, *_: object) -> EventBatch:
+        return EventBatch(0, tuple(VideoEnded(project, VideoState.DONE.value, None) for project in self.given))
+
+
+@pytest.mark.parametrize(
+    "refusals", [([], []), ([None, UNREACHABLE], []), ([None, DEAD], []), ([None, UNREACHABLE, DEAD], [UNREACHABLE])]
+)
+def test_jobs_that_come_later_reach_whichever_coordinator_there_is(
+    refusals: tuple[list[Exception | None], list[Exception | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "STOP_POLL_SECONDS", 0.001)
+    monkeypatch.setattr(driver, "_POLL_SECONDS", 0.001)
+    coordinators = [Submissions(refusals=each) for each in refusals]
+    queue = list(coordinators)
+    monkeypatch.setattr(driver, "coordinator", lambda *_, **__: queue[0] if len(queue) == 1 else queue.pop(0))
+    monkeypatch.setattr(driver._Run, "_call", staticmethod(lambda method, *arguments: method(*arguments)))
+    made = driver._Run([JOB], CONFIG, "test", lambda _: None, False, 1.0, ACTORS, Feed("q", "r"))
+    outcomes = made.until_ended(None, None)
+    assert [(outcome.project, outcome.state) for outcome in outcomes] == [(name, VideoState.DONE) for name in "pqr"]

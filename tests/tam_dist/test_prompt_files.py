@@ -166,3 +166,49 @@ def test_a_label_map_without_objects_or_with_a_photographs_values(tmp_path: Path
     (tmp_path / "cut.png").write_bytes((tmp_path / "noise.png").read_bytes()[:1000])
     with pytest.raises(PromptError, match="cannot be read"):
         read_label_map(tmp_path / "cut.png", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 3000 + "]" * 3000, "nested too deep"),
+        ('[{"object": "cat", "frame": 0, "frame": 9, "clicks": [[1, 2]]}]', 'the field "frame" is there twice'),
+        (f'[{{"object": "cat", "frame": {"9" * 400}, "clicks": [[1, 2]]}}]', "has 400 digits"),
+        (f'[{{"object": "cat", "frame": {"9" * 90}, "clicks": [[1, 2]]}}]', "must be a frame number"),
+        ('[{"object": "cat", "frame": 0, "clicks": [[1e999, 2]]}]', "too large"),
+        ('[{"object": "cat", "frame": 0, "clicks": [[1e300, 2]]}]', "must be a click"),
+        ('[{"object": "cat", "frame": 0, "clicks": [[NaN, 2]]}]', "NaN is no number"),
+        ('[{"object": "c\\ud800t", "frame": 0, "clicks": [[1, 2]]}]', "cannot name an object"),
+        ("\u00e9".encode("latin-1").decode("latin-1"), "is not JSON"),
+    ],
+)
+def test_json_that_no_program_should_die_of(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "prompts.json").write_text(text, encoding="latin-1")
+    with pytest.raises(PromptError, match=message):
+        read_prompt_file(tmp_path / "prompts.json")
+
+
+@pytest.mark.parametrize("name", ["map.jpg", "map.webp"])
+def test_a_label_map_in_a_lossy_format_is_refused(name: str, tmp_path: Path) -> None:
+    labels = np.zeros((48, 64), np.uint8)
+    labels[5:20, 7:30], labels[30:40, 40:60] = 90, 200
+    Image.fromarray(labels).save(tmp_path / name)
+    with pytest.raises(PromptError, match=r"does not keep pixels exactly: save it as PNG"):
+        read_label_map(tmp_path / name, 0)
+
+
+def test_masks_and_labels_lie_where_the_prompts_do_in_an_object_store(mask: np.ndarray, tmp_path: Path) -> None:
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    store.pipe_file("/films/masks/car.png", (tmp_path / "masks" / "car.png").read_bytes())
+    store.pipe_file("/films/prompts.json", b'[{"object": "car", "frame": 3, "mask": "masks/car.png"}]')
+    for prompt in (
+        *read_prompt_file("memory://films/prompts.json"),
+        *from_entries([{"object": "car", "frame": 3, "mask": "masks/car.png"}], "corpus, line 1", "memory://films"),
+        *read_label_map("memory://films/masks/car.png", 3),
+    ):
+        assert isinstance(prompt.data, Mask)
+        np.testing.assert_array_equal(prompt.data.to_array(), mask)
+    with pytest.raises(PromptError, match=r"memory://films/masks/lorry\.png does not exist"):
+        from_entries([{"object": "car", "frame": 3, "mask": "masks/lorry.png"}], "corpus, line 1", "memory://films")

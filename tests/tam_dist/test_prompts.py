@@ -149,7 +149,7 @@ def test_a_prompt_that_does_not_fit_the_video_is_named(prompt: Prompt, message: 
 
 def test_prompts_at_the_edges_fit() -> None:
     mask = mask_prompt(np.eye(48, 64, dtype=bool))
-    validate([parse_click("cat@49:63,47"), parse_box("cat@0:0,0,64,48"), parse_absent("cat@0..49"), mask], VIDEO)
+    validate([parse_click("cat@49:63,47"), parse_box("cat@0:0,0,64,48"), parse_absent("cat@1..48"), mask], VIDEO)
 
 
 def test_nothing_asked_for_is_refused() -> None:
@@ -162,6 +162,37 @@ def test_an_object_that_is_never_shown_is_refused(prompts: list[str]) -> None:
     given_prompts = [*map(parse_click, prompts), parse_absent("cat@3..4"), parse_click("dog@0:1,2")]
     with pytest.raises(PromptError, match="'cat' has only negative clicks or absences"):
         validate(given_prompts, VIDEO)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "absences", "message"),
+    [
+        (["cat@3:1,2"], ["cat@0..20", "cat@21..49"], r"'cat' is declared absent in all of film\.mp4"),
+        (["cat@3:1,2"], ["cat@2..4"], "'cat' is shown on frame 3 and declared absent there"),
+        (["cat@3:1,2", "cat@9:1,2"], ["cat@3", "cat@9"], "'cat' is shown on frame 3 and declared absent there"),
+        (["cat@2:1,2,-", "cat@3:1,2"], [], "on frame 2, is a click beside it.*begin at frame 3"),
+        ([f"cat@3:{n % 60},2" for n in range(101)], [], "'cat' has 101 clicks on frame 3: give at most 100"),
+    ],
+)
+def test_prompts_that_contradict_each_other_are_refused(clicks: list[str], absences: list[str], message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        validate([*map(parse_click, clicks), *map(parse_absent, absences)], VIDEO)
+
+
+def test_prompts_that_only_seem_to_contradict_each_other_are_taken() -> None:
+    clicks = [
+        *("cat@3:1,2,-", "cat@3:5,5"),  # the first one given is beside it, but not the only one on that frame
+        *("dog@3:1,2", "dog@9:1,2"),
+        *(f"owl@{frame}:1,{y}" for frame in (3, 4) for y in range(40)),
+    ]
+    absences = ["cat@0..2", "cat@4..49", "dog@9", "dog@10..49"]
+    validate([*map(parse_click, clicks), *map(parse_absent, absences)], VIDEO)
+
+
+@pytest.mark.parametrize("text", ["cat@" + "9" * 5000 + ":1,2", "cat@²:1,2"])
+def test_a_frame_number_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(PromptError, match="is not of the form"):
+        parse_click(text)
 
 
 def test_an_unknown_object_names_the_nearest() -> None:

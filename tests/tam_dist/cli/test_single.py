@@ -61,7 +61,7 @@ def test_track_prints_where_the_results_are(
         "track", tiny_video, *CLICK, "-o", tmp_path / "p", "--executor", "inline", "--overlay", *tiny_settings
     )
     assert ran.code == 0, ran.err
-    assert "44 frames, 1 objects" in ran.out
+    assert "44 frames, 1 object," in ran.out
     assert str(tmp_path / "p") in ran.out
     with av.open(str(tmp_path / "p" / "overlay.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 44
@@ -97,17 +97,6 @@ def test_interrupted_once_it_saves_and_says_how_to_go_on(
     done = tam_dist.Project.open(tmp_path / "p").status
     assert 0 < done.frames_done < 400
     assert tam_dist_command("resume", tmp_path / "p", "--executor", "inline", "--quiet").code == 0
-
-
-def test_help_and_import_load_nothing_heavy() -> None:
-    script = (
-        "import sys, tam_dist; from tam_dist.cli import run; code = run(['--help']);"
-        "heavy = {'torch', 'ray', 'zarr', 'gradio', 'av', 'cv2'} & set(sys.modules);"
-        "print(code, sorted(heavy), file=sys.stderr)"
-    )
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stderr.strip().endswith("0 []")
-    assert "track" in ran.stdout
 
 
 def test_config_shows_presets_and_overrides(tam_dist_command: Command) -> None:
@@ -232,6 +221,24 @@ def test_two_objects_with_one_name_are_refused(
     assert_one_sentence(ran, 2, "object-1")
 
 
+def test_masks_that_are_empty_from_the_start_are_told(
+    tam_dist_command: Command, tiny_video: Path, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        Image.fromarray(square(4, 4).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    prompts = [{"object": name, "frame": 0, "mask": f"{name}.png"} for name in ("first", "second")]
+    prompts[1:1] = [{"object": "first", "frame": 9, "box": [1, 1, 9, 9]}]
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    words = ["track", tiny_video, "--prompts", tmp_path / "prompts.json", "-o", tmp_path / "p", "--executor", "inline"]
+    ran = tam_dist_command(*words, "--json", *tiny_settings)
+    (warning,) = ran.json["warnings"]
+    assert warning == "'first' has no pixel on frame 0, where it was shown: look at its prompt"
+    assert f"warning: {warning}" in ran.err
+    labels = ("--labels", f"0={tmp_path}/first.png", "-o", tmp_path / "q", "--executor", "inline")
+    clear = tam_dist_command("track", tiny_video, *labels, *tiny_settings)
+    assert "warning" not in clear.err
+
+
 # --- what is wrong with the project, the machine, the settings ------------------------------------------------------------
 
 
@@ -244,6 +251,29 @@ def test_an_existing_project_with_other_prompts_is_left_alone(
     assert_one_sentence(ran, 2, "other prompts", "--force")
     assert tam_dist.Project.open(tmp_path / "p").status.frames_done == 44
     assert tam_dist_command(*words, *CLICK).code == 0
+
+
+def test_the_folder_of_a_run_is_no_place_for_a_project(
+    tam_dist_command: Command, tiny_video: Path, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    report = {"schema_version": 1, "started": 1, "updated": 2, "conditions": {}, "videos": []}
+    (tmp_path / "run.json").write_text(json.dumps(report))
+    ran = tam_dist_command("track", tiny_video, *CLICK, "-o", tmp_path, *tiny_settings)
+    assert_one_sentence(ran, 2, str(tmp_path), "is the folder of a run")
+    (tmp_path / "run.json").write_text("my jogging times")
+    ran = tam_dist_command("track", tiny_video, *CLICK, "-o", tmp_path, *tiny_settings)
+    assert_one_sentence(ran, 2, "run.json", "was not written by tam-dist")
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_video_has_its_project_in_a_folder_of_its_name(
+    tam_dist_command: Command, tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = write_frames(tmp_path / "frames", moving_square(8))
+    monkeypatch.chdir(frames)
+    ran = tam_dist_command("track", ".", *CLICK, "--executor", "inline", *tiny_settings)
+    assert ran.code == 0, ran.err
+    assert (frames / "runs" / "frames" / "project.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -296,14 +326,21 @@ def test_a_corrupted_weight_file_is_named(
         ("tracking.chunk_size=0", ("tracking.chunk_size",)),
         ("models.preset=huge", ("huge", "embedded", "official")),
         ("models.xmem=XMem-s013", ("XMem-s013",)),
+        ("models.preset=official", ("tam-dist weights pull official",)),
         ("nonsense", ("nonsense",)),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_nearest(
-    setting: str, words: tuple[str, ...], tam_dist_command: Command, tiny_video: Path, tmp_path: Path
+    setting: str,
+    words: tuple[str, ...],
+    tam_dist_command: Command,
+    tiny_video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("TAM_DIST_WEIGHTS", str(tmp_path / "none"))
     ran = tam_dist_command("track", tiny_video, *CLICK, "-o", tmp_path / "p", "--executor", "inline", setting)
-    assert_one_sentence(ran, 1 if "models.xmem" in setting else 2, *words)
+    assert_one_sentence(ran, {"models.xmem=XMem-s013": 1, "models.preset=official": 5}.get(setting, 2), *words)
 
 
 def test_no_project_and_wrong_options_are_said(tam_dist_command: Command, tmp_path: Path) -> None:

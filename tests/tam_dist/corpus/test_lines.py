@@ -11,7 +11,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from tam_dist.corpus.lines import BrokenLine, CorpusLine, PromptRule, absolute, parse_lines, read_corpus, stem
+from tam_dist.addresses import absolute
+from tam_dist.corpus.lines import BrokenLine, CorpusLine, PromptRule, parse_lines, read_corpus, stem
 from tam_dist.errors import ConfigError, PromptError, StorageError
 from tam_dist.types import Box, Click, Clicks, Mask
 from tests.tiny import square, write_frames
@@ -116,6 +117,53 @@ def test_a_glob_takes_what_matches(tmp_path: Path) -> None:
     assert fsspec.core.url_to_fs(line.video)[1] == "/globbed/1.mp4"
 
 
+def test_a_name_that_looks_like_a_glob_is_that_video(tmp_path: Path) -> None:
+    for name in ("Movie [1080p].mp4", "Movie p.mp4"):
+        (tmp_path / name).touch()
+    (line,) = read_corpus(f"{tmp_path}/Movie [1080p].mp4", RULE)
+    assert line.video == f"{tmp_path}/Movie [1080p].mp4"
+    (line,) = read_corpus(f"{tmp_path}/Movie [pq].mp4", RULE)
+    assert line.video == f"{tmp_path}/Movie p.mp4"
+
+
+def test_links_in_a_folder_are_what_they_lead_to(tmp_path: Path) -> None:
+    from tests.tiny import moving_square
+
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (tmp_path / "far.mp4").touch()
+    write_frames(tmp_path / "frames", moving_square(1))
+    for name, target in (("a.mp4", "far.mp4"), ("b", "frames"), ("c.mp4", "gone.mp4")):
+        (folder / name).symlink_to(tmp_path / target)
+    assert [Path(line.video).name for line in read_corpus(str(folder), RULE)] == ["a.mp4", "b", "c.mp4"]
+
+
+def test_a_prompt_rule_for_an_object_store_finds_masks_beside_its_videos(tmp_path: Path) -> None:
+    from tests.tiny import moving_square
+
+    picture = write_frames(tmp_path / "mask", moving_square(1) // 200) / "00000.png"
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/ruled/a.mp4", b"")
+    memory.pipe_file("/ruled/a.png", picture.read_bytes())
+    (line,) = read_corpus("memory://ruled/*.mp4", PromptRule(labels=("0={folder}/{stem}.png",)))
+    assert isinstance(line, CorpusLine), line
+    assert [prompt.data.kind for prompt in line.prompts] == ["mask"]
+
+
+@pytest.mark.parametrize(
+    ("video", "reason"),
+    [
+        ("a\\udcff.mp4", "line 1: the name of the video a\\udcff.mp4 is not UTF-8: rename it"),
+        ("a\\nb.mp4", "holds a control character"),
+        ("a" * 300 + ".mp4", "is longer than 255 bytes"),
+    ],
+)
+def test_a_video_that_no_record_can_name_is_a_broken_line(video: str, reason: str) -> None:
+    (line,) = parse_lines([f'{{"video": "{video}", "prompts": []}}'], "c.jsonl", "/films", RULE)
+    assert isinstance(line, BrokenLine)
+    assert reason in line.reason
+
+
 def nothing(folder: Path) -> str:
     (folder / "c.jsonl").write_text("# nothing\n")
     return str(folder / "c.jsonl")
@@ -160,3 +208,17 @@ def test_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert absolute("a.mp4") == f"{tmp_path}/a.mp4"
     assert absolute("/x/a.mp4", "s3://b") == "/x/a.mp4"
     assert absolute("s3://b/a.mp4", "/x") == "s3://b/a.mp4"
+
+
+def test_whatever_a_remote_library_raises_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentialsError(Exception):
+        """As botocore's, which derives from nothing that is ours."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NoCredentialsError("Unable to locate credentials")
+
+    monkeypatch.setattr(fsspec, "open", refuse)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    for source in ("s3://films/c.jsonl", "s3://films"):
+        with pytest.raises(StorageError, match="Unable to locate credentials: check the address"):
+            read_corpus(source, RULE)

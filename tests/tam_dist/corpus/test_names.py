@@ -40,6 +40,21 @@ def test_a_project_that_is_there_keeps_its_name_when_others_come() -> None:
     assert len(found) == 2
 
 
+def test_part_of_a_corpus_finds_the_projects_that_all_of_it_made() -> None:
+    whole = names(line(1, "x/a.mp4"), line(2, "y/a.mp4"), line(3, "b.mp4"))
+    owner = {name: f"/films/{path}" for name, path in whole.items()}
+    for number, path in enumerate(whole.values()):
+        assert {path: name for name, path in names(line(number, path), owner=owner).items()}.items() <= {
+            (path, name) for name, path in whole.items()
+        }
+
+
+def test_a_long_name_is_shortened_to_what_file_systems_take() -> None:
+    (name,) = names(line(1, "é" * 120 + ".mp4"))
+    assert name == "é" * 100
+    assert len({*names(line(1, "é" * 120 + "a.mp4"), line(2, "é" * 120 + "b.mp4"))}) == 2
+
+
 def test_a_given_name_wins() -> None:
     found = names(line(1, "a.mp4"), line(2, "b.mp4", "a"))
     assert found["a"] == "b.mp4"

@@ -16,8 +16,9 @@ import tam_dist
 from storage.location import Location
 from tam_dist.config import load_config
 from tam_dist.corpus.lines import PromptRule, read_corpus
-from tam_dist.corpus.run import FAILED, run_corpus
+from tam_dist.corpus.run import run_corpus
 from tam_dist.monitoring import monitor
+from tam_dist.monitoring.marks import FAILED
 from tam_dist.monitoring.report import RunReport
 from tam_dist.monitoring.status import look
 from tam_dist.preparation import settle

@@ -15,10 +15,13 @@ import tam_dist
 from storage.location import Location
 from storage.project_store import ProjectStore
 from tam_dist.config import Config, load_config
+from tam_dist.coordination.video import VideoJob
+from tam_dist.corpus import run as corpus_run
 from tam_dist.corpus.lines import PromptRule, read_corpus
-from tam_dist.corpus.run import FAILED, CorpusResult, run_corpus
+from tam_dist.corpus.run import CorpusResult, run_corpus
 from tam_dist.errors import ExitCode, ProjectExistsError, ProjectLockedError, WeightsError
 from tam_dist.monitoring import monitor
+from tam_dist.monitoring.marks import FAILED
 from tam_dist.monitoring.report import RunReport, read_report
 from tam_dist.monitoring.requests import REQUESTS, ask_to_cancel
 from tam_dist.preparation import settle
@@ -181,6 +184,30 @@ def test_a_run_stopped_while_it_prepares_leaves_everything_to_the_next(tmp_path:
     assert (result.stopped, result.frames, result.exit_code) == (3, 0, ExitCode.INTERRUPTED)
 
 
+def test_the_first_video_is_tracked_while_others_are_looked_at(
+    tmp_path: Path, clip: MakeClip, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a.mp4", "b.mp4", "gone.mp4"]
+    for number, name in enumerate(names[:2]):
+        clip(tmp_path / name, number)
+    corpus = write_corpus(tmp_path / "c.jsonl", [{"video": name, "prompts": [CLICK]} for name in names])
+    first_is_done = threading.Event()
+    prepare = corpus_run.prepare
+
+    def slow(video: str, *arguments: Any) -> VideoJob:
+        assert video.endswith("a.mp4") or first_is_done.wait(120)
+        return prepare(video, *arguments)
+
+    def show(report: RunReport) -> None:
+        if report.counts.get("done"):
+            first_is_done.set()
+
+    monkeypatch.setattr(corpus_run, "prepare", slow)
+    result = run(corpus, tmp_path / "out", config, show=show)
+    assert (result.done, len(result.failed)) == (2, 1)
+    assert "There is no video" in result.failed[0].reason
+
+
 def test_one_video_is_cancelled_and_run_again_when_asked_again(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +244,32 @@ def test_what_would_fail_every_video_fails_before_any(
     run(corpus, tmp_path / "other", config)
     with pytest.raises(ProjectExistsError, match="a single video"):
         run(corpus, tmp_path / "other" / "a", config)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (FAILED, '{"video": "a.mp4", "prompts": []}\n'),
+        ("run.json", '{"scripts": {"start": "node ."}}'),
+        ("run.json", "not JSON"),
+        (f"{REQUESTS}/letter.txt", "Dear Sir"),
+    ],
+)
+def test_files_of_somebody_else_are_left_alone(name: str, text: str, tmp_path: Path, clip: MakeClip, config: Config) -> None:
+    clip(tmp_path / "a.mp4", 0)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    corpus = write_corpus(tmp_path / "c.jsonl", [{"video": "a.mp4", "prompts": [CLICK]}])
+    with pytest.raises(ProjectExistsError, match="move it, or choose another --out"):
+        run(corpus, tmp_path, config)
+    assert (tmp_path / name).read_text() == text
+
+
+def test_what_an_earlier_run_wrote_is_replaced(tmp_path: Path, config: Config) -> None:
+    corpus = write_corpus(tmp_path / "c.jsonl", [{"video": "gone.mp4", "prompts": [CLICK]}])
+    for _ in range(2):
+        assert run(corpus, tmp_path / "out", config).exit_code == ExitCode.SOME_FAILED
+    assert list(failures(tmp_path / "out")) == ["gone.mp4"]
 
 
 def test_one_rule_for_a_folder_and_a_project_in_memory(tmp_path: Path, clip: MakeClip, config: Config) -> None:
