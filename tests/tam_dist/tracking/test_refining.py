@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from tam_dist.config import RefinementConfig, load_config
+from tam_dist.models.checkpoints import resolve
 from tam_dist.models.xmem.network import XMem
+from tam_dist.models.xmem.weights import load_network
 from tam_dist.tracking.assessment import Observation
 from tam_dist.tracking.quality.model import Scores
 from tam_dist.tracking.session import Models, TrackingSession
@@ -69,6 +71,12 @@ def likes(score: float, area: int = 16) -> Sam:
     return answer
 
 
+@pytest.fixture(scope="module")
+def trained() -> XMem:
+    """Masks of random weights cover everything, so that no answer could pass for the same object."""
+    return load_network(resolve("embedded", "xmem"))
+
+
 def refuses(request: SegmentationRequest) -> tuple[SegmentedMask, ...]:
     return tuple(SegmentedMask(q.object_id, np.zeros((HEIGHT, WIDTH), bool), 0.0) for q in request.queries)
 
@@ -94,9 +102,9 @@ def same(a: Sequence[ChunkResult], b: Sequence[ChunkResult]) -> bool:
     return all(np.array_equal(stacked(a, n), stacked(b, n), equal_nan=n == "quality") for n in ("labels", "quality", "origin"))
 
 
-def test_poor_masks_are_asked_about_and_the_answer_takes_their_place(network: XMem) -> None:
+def test_poor_masks_are_asked_about_and_the_answer_takes_their_place(trained: XMem) -> None:
     asked: list[list[int]] = []
-    results = track(TrackingSession(spec(ON), Models(network, scored(0.2))), likes(0.99), asked)
+    results = track(TrackingSession(spec(ON), Models(trained, scored(0.2))), likes(0.99), asked)
     frames = [n for each in asked for n in each]
     assert frames == list(range(1, FRAMES, 3))
     origin, labels = stacked(results, "origin")[:, 0], stacked(results, "labels")
@@ -107,10 +115,10 @@ def test_poor_masks_are_asked_about_and_the_answer_takes_their_place(network: XM
         assert np.array_equal(labels[n] == 1, square((4 + 2 * n) % (WIDTH - 16), 10))
 
 
-def test_a_deferred_refinement_asks_once_a_chunk_and_replaces_the_same_frames(network: XMem) -> None:
+def test_a_deferred_refinement_asks_once_a_chunk_and_replaces_the_same_frames(trained: XMem) -> None:
     asked: list[list[int]] = []
     deferred = replace(ON, mode="deferred")
-    results = track(TrackingSession(spec(deferred), Models(network, scored(0.2))), likes(0.99), asked)
+    results = track(TrackingSession(spec(deferred), Models(trained, scored(0.2))), likes(0.99), asked)
     assert [len(each) for each in asked] == [3, 2, 3]
     origin = stacked(results, "origin")[:, 0]
     assert (origin == Origin.REFINED).any()
@@ -124,10 +132,10 @@ def test_refused_answers_change_nothing(network: XMem, mode: str) -> None:
     assert same(off, on)
 
 
-def test_an_accepted_answer_changes_what_is_remembered(network: XMem) -> None:
-    off = track(TrackingSession(spec(replace(ON, mode="off")), Models(network, scored(0.2))), refuses)
+def test_an_accepted_answer_changes_what_is_remembered(trained: XMem) -> None:
+    off = track(TrackingSession(spec(replace(ON, mode="off")), Models(trained, scored(0.2))), refuses)
     for mode in ("on", "deferred"):
-        on = track(TrackingSession(spec(replace(ON, mode=mode)), Models(network, scored(0.2))), likes(0.99))
+        on = track(TrackingSession(spec(replace(ON, mode=mode)), Models(trained, scored(0.2))), likes(0.99))
         last = slice(FRAMES - 2, FRAMES)  # not asked about
         assert not np.array_equal(stacked(off, "labels")[last], stacked(on, "labels")[last])
 
@@ -146,18 +154,18 @@ def test_a_session_saved_after_a_refinement_goes_on_with_the_same_bits(network: 
     assert same(track(restored, likes(0.99), first=1), whole[1:])
 
 
-def test_objects_of_one_frame_exclude_each_other(network: XMem) -> None:
-    results = track(TrackingSession(spec(ON, 2), Models(network, scored(0.2))), likes(0.99))
+def test_objects_of_one_frame_exclude_each_other(trained: XMem) -> None:
+    results = track(TrackingSession(spec(ON, 2), Models(trained, scored(0.2))), likes(0.99))
     labels, origin = stacked(results, "labels"), stacked(results, "origin")
     both = np.flatnonzero((origin == Origin.REFINED).all(1))
     for n in both:  # SAM gave both the same mask: one has it, the other nothing of it
         assert (labels[n] == 1).any() != (labels[n] == 2).any()
 
 
-def test_an_object_that_seems_gone_has_an_empty_mask_and_is_found_again(network: XMem) -> None:
+def test_an_object_that_seems_gone_has_an_empty_mask_and_is_found_again(trained: XMem) -> None:
     wanted = spec(replace(ON, mode="off", presence=True))
     scorer = scored(0.3, lambda frame: 0.9 if 6 <= frame < 12 else 0.0)
-    results = track(TrackingSession(wanted, Models(network, scorer)), refuses)
+    results = track(TrackingSession(wanted, Models(trained, scorer)), refuses)
     labels, origin, quality = (stacked(results, n) for n in ("labels", "origin", "quality"))
     assert not labels[6:12].any()
     assert (origin[6:12, 0] == Origin.ABSENT).all()
