@@ -206,11 +206,16 @@ class ProjectStore:
         """The commit record of a committed chunk, else None."""
         return self._commits.get(chunk) if chunk in self.committed else None
 
+    def records(self) -> dict[int, CommitRecord]:
+        """Of all committed chunks whose record can be read."""
+        found = self._commits.read_all(self.committed)
+        return {chunk: record for chunk, record in found.items() if record is not None}
+
     def commit(self, result: ChunkResult, checkpoint: bytes | None = None) -> CommitRecord:
         """Store a chunk's masks, and the tracker's state after it, and make them count: all of it or nothing.
 
         A chunk already committed with the same content is left alone, so a commit may be repeated; with other masks it is
-        rewritten with the next revision; with the same masks and other scores, prompts or state the revision stays.
+        rewritten with the next revision; with the same masks and other scores, prompts, basis or state the revision stays.
         Raises :class:`ProjectLockedError` where the lock was lost.
         """
         labels, quality, origin = self._checked(result)
@@ -227,6 +232,7 @@ class ProjectStore:
                 checkpoint=None if checkpoint is None else state_digest(checkpoint),
                 prompts=tuple(result.prompts),
                 time=time.time(),
+                basis=result.basis,
             )
             if old is not None:
                 if checkpoint is None and replace(new, checkpoint=old.checkpoint).same_content(old):

@@ -13,7 +13,6 @@ from typing import Any
 
 from storage.manifest import Manifest, ModelRecord
 from storage.project_store import ProjectStore
-from storage.prompt_log import active
 from tam_dist.config import Config, from_dict, to_dict
 from tam_dist.coordination.video import VideoJob
 from tam_dist.errors import ProjectError, ProjectExistsError, VideoError
@@ -21,11 +20,11 @@ from tam_dist.media.reader import open_video
 from tam_dist.media.source import resolve as locate
 from tam_dist.models.checkpoints import Kind, resolve, sha256
 from tam_dist.prompts import already_asked, objects_of, validate
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import VideoGrid
 from tam_dist.types import Prompt
 
-#: Settings that decide the masks: they belong to the project. The others may differ from run to run.
-_DECISIVE = ("refinement", "models", "propagation", "segmentation", "tracking", "runtime")
+#: Settings that belong to the project. The others may differ from run to run.
+_DECISIVE = ("models", "propagation", "segmentation", "tracking", "runtime")
 #: Readers that can be asked for by name; a folder of images has its own.
 _NAMED_READERS = ("decord", "pyav")
 
@@ -90,21 +89,10 @@ def model_records(config: Config) -> dict[str, ModelRecord]:
 
 def job_of(store: ProjectStore) -> VideoJob:
     """The job that continues a project, from its own records alone."""
-    manifest = store.manifest
-    source = manifest.source
-    stored = from_dict(dict(manifest.config))
-    spec = SessionSpec(
-        width=source.width,
-        height=source.height,
-        frame_count=source.frame_count,
-        chunk_size=manifest.chunk_size,
-        objects=manifest.objects,
-        prompts=tuple(active(store.prompts())),
-        propagation=stored.propagation,
-        refinement=stored.refinement,
-    )
+    source = store.manifest.source
+    grid = VideoGrid(source.width, source.height, source.frame_count, store.manifest.chunk_size)
     reader = source.reader if source.reader in _NAMED_READERS else "auto"
-    return VideoJob(str(store.location), source.uri, reader, spec)
+    return VideoJob(str(store.location), source.uri, reader, grid)
 
 
 def continue_project(where: str, overrides: Config | None = None) -> tuple[VideoJob, Config]:

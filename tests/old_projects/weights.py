@@ -1,0 +1,36 @@
+"""Weights for projects kept from earlier versions: too large to keep, so made from a generator whose stream is frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tam_dist.models.sam.build import SmallSamConfig, build_small_sam
+from tam_dist.models.sam.weights import save_sam
+from tam_dist.models.xmem.config import SMALL
+from tam_dist.models.xmem.network import XMem
+from tam_dist.models.xmem.weights import save_network
+
+
+def write_weights(folder: Path) -> list[str]:
+    """Save both models into ``folder``; returns the settings that use them."""
+    network = XMem(SMALL)
+    _fill(network, 1)
+    save_network(network, folder / "xmem.safetensors")
+    config = SmallSamConfig(image_size=64, embed_dim=32, neck_blocks=1, transformer_mlp_dim=64, iou_hidden_dim=32)
+    sam = build_small_sam(config)
+    _fill(sam, 2)
+    save_sam(sam, config, folder / "sam.safetensors")
+    return [f"models.xmem={folder}/xmem.safetensors", f"models.sam={folder}/sam.safetensors"]
+
+
+def _fill(model: torch.nn.Module, seed: int) -> None:
+    """``RandomState``: the only generator of NumPy's that promises the same numbers in every version."""
+    random = np.random.RandomState(seed)
+    for _, parameter in sorted(model.named_parameters()):
+        if parameter.dim() > 1:
+            fan_in = max(1, parameter[0].numel())
+            values = random.uniform(-1, 1, tuple(parameter.shape)) * np.sqrt(3 / fan_in)
+            parameter.data.copy_(torch.from_numpy(values.astype(np.float32)))
