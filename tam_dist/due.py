@@ -6,6 +6,7 @@ the newest checkpoint before the first of them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from storage.prompt_log import active
 from tam_dist.config import deciding_settings, from_dict
 from tam_dist.errors import SchemaError
 from tam_dist.tracking.basis import digest_of, first_frames
+from tam_dist.tracking.snapshot import is_readable
 from tam_dist.tracking.spec import SessionSpec, SessionStart
 from tam_dist.types import Prompt
 
@@ -51,8 +53,10 @@ def due_work(store: ProjectStore) -> DueWork:
 
 
 def start_of(store: ProjectStore, work: DueWork) -> tuple[int, SessionStart]:
-    """The chunk to go on at, and what the session that does is opened from."""
-    newest = store.checkpoint(work.first)
+    """The chunk to go on at, and what the session that does is opened from: the newest checkpoint before what is due that this
+    version reads, and where there is none, the first frame.
+    """
+    newest = store.checkpoint(work.first, is_readable)
     if newest is None:
         return 0, SessionStart(work.spec)
     chunk, state = newest
@@ -87,6 +91,13 @@ def _holds(record: CommitRecord, spec: SessionSpec, prompts: Sequence[Prompt]) -
 
 def _check_log(store: ProjectStore, prompts: Sequence[Prompt], records: Mapping[int, CommitRecord]) -> None:
     """A log that was cut short would pass for one with fewer prompts, and what they made would be tracked away."""
+    given = Counter(p.object_name for p in prompts)
+    for name, count in store.manifest.asked.items():
+        if given[name] < count:
+            raise SchemaError(
+                f"{store.location}: the prompt log has {given[name]} of the {count} prompts that {name!r} was given first: "
+                "repeat the command that made the project, or restore prompts.jsonl from a copy."
+            )
     known = {p.uuid for p in prompts}
     for chunk, record in sorted(records.items()):
         if not known.issuperset(record.prompts):

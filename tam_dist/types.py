@@ -40,7 +40,7 @@ class VideoInfo:
 
     ``width`` and ``height`` are those of the frames handed out, after rotation. ``declared_frames`` is what the container
     claims where that is more than can be decoded (a file cut off in the middle), else None. ``fingerprint`` identifies
-    the content cheaply: size and modification time, or a remote object's etag.
+    the content cheaply: size and a hash of sampled blocks, or a remote object's etag.
     """
 
     uri: str

@@ -1,8 +1,8 @@
 """How the projects here were made: run once by a checkout of the version to be kept, and never again.
 
-    git worktree add /tmp/old fa1b1b4
-    cp -r tests/old_projects /tmp/old/tests/
-    cd /tmp/old && PYTHONPATH=. python -m tests.old_projects.make v1
+git worktree add /tmp/old fa1b1b4
+cp -r tests/old_projects /tmp/old/tests/
+cd /tmp/old && PYTHONPATH=. python -m tests.old_projects.make v1
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -71,10 +72,8 @@ def main(name: str) -> None:
         if isinstance(event, ChunkCommitted) and event.chunk == 3:
             stop.set()
 
-    try:
+    with suppress(RunInterruptedError):
         tam_dist.track(video, prompts, out=out, settings=settings, listener=stop_early, stop=stop)
-    except RunInterruptedError:
-        pass
     manifest = json.loads((out / "project.json").read_text())
     manifest["source"]["uri"] = "VIDEO"
     manifest["models"]["xmem"]["name"] = manifest["config"]["models"]["xmem"] = "WEIGHTS/xmem.safetensors"

@@ -29,8 +29,10 @@ def write_weights(folder: Path) -> list[str]:
 def _fill(model: torch.nn.Module, seed: int) -> None:
     """``RandomState``: the only generator of NumPy's that promises the same numbers in every version."""
     random = np.random.RandomState(seed)
-    for _, parameter in sorted(model.named_parameters()):
-        if parameter.dim() > 1:
-            fan_in = max(1, parameter[0].numel())
-            values = random.uniform(-1, 1, tuple(parameter.shape)) * np.sqrt(3 / fan_in)
-            parameter.data.copy_(torch.from_numpy(values.astype(np.float32)))
+    for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
+        if tensor.dim() > 1:
+            fan_in = max(1, tensor[0].numel())
+            values = random.uniform(-1, 1, tuple(tensor.shape)) * np.sqrt(3 / fan_in)
+            tensor.data.copy_(torch.from_numpy(values.astype(np.float32)))
+        elif tensor.is_floating_point():
+            tensor.data.fill_(1.0 if name.endswith(("weight", "running_var")) else 0.0)

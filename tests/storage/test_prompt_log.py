@@ -62,7 +62,7 @@ def test_a_mask_survives_as_pixels() -> None:
 
 def test_the_line_has_the_documented_fields() -> None:
     fields = json.loads(encode(prompt("u")))
-    assert list(fields) == ["uuid", "time", "author", "frame", "object", "kind", "data", "undone_by"]
+    assert list(fields) == ["uuid", "time", "author", "frame", "object", "kind", "data", "undone_by", "crc"]
 
 
 def test_append_undo_and_repeat(project: Location) -> None:
