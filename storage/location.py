@@ -70,6 +70,14 @@ def storage_errors(doing: str, where: object) -> Iterator[None]:
         raise StorageError(f"{doing} {where} failed, {reason}.") from error
 
 
+def _lost_race(error: BaseException | None) -> bool:
+    """S3 answers a put whose condition does not hold with a sentence about pre-conditions, or, where two are on their way,
+    about a conflict, which s3fs hands on as a plain OSError.
+    """
+    text = str(error).lower().replace("-", "")
+    return "precondition" in text or "conditional request" in text
+
+
 def of_remote_library(error: BaseException) -> bool:
     """Whether it is a library's below fsspec, which do not all derive from OSError."""
     return type(error).__module__.partition(".")[0] in _REMOTE_LIBRARIES
@@ -303,8 +311,7 @@ class ObjectLocation(Location):
             except FileExistsError:
                 return False
             except OSError as error:
-                # S3 answers a lost race with "precondition failed", which s3fs hands on as a plain OSError.
-                if "precondition" in str(error).lower():
+                if _lost_race(error):
                     return False
                 raise
             return True
@@ -350,10 +357,10 @@ class ObjectLocation(Location):
                     self._fs.pipe_file(self._root, bytes(data), IfMatch=version)
                     return True
             except StorageError as error:
-                cause = str(error.__cause__).lower()
-                if "precondition" in cause or isinstance(error.__cause__, FileNotFoundError):
+                cause = error.__cause__
+                if isinstance(cause, FileNotFoundError) or _lost_race(cause):
                     return False
-                if "notimplemented" not in cause.replace(" ", ""):
+                if "implement" not in str(cause).lower():
                     raise
         self.write(data)
         return True

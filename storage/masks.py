@@ -207,7 +207,10 @@ class MaskStore:
     def _reopen(self, name: str) -> zarr.Array[Any]:
         # Read anew each time: another process may have added an object.
         with self._guard("Reading"):
-            return self._array(self._reader, name)
+            array = self._array(self._reader, name)
+            if array.ndim != 2 or array.shape[0] != self._labels.shape[0]:
+                raise ValueError(f"{name} is not of the shape of labels")
+            return array
 
     @staticmethod
     def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -245,7 +248,15 @@ class MaskStore:
                     yield
                 except FileNotFoundError as error:  # the project is there, or nobody would look for its arrays
                     raise ValueError("its arrays are missing") from error
-        except (ValueError, RuntimeError, KeyError, TypeError) as error:  # what zarr and its codecs raise for damaged content
+        except (
+            ValueError,
+            RuntimeError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            MemoryError,
+        ) as error:  # what zarr and its codecs raise for damaged content
             reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise SchemaError(f"{doing} {self._location} failed, it is damaged ({reason}): {remedy}.") from error
 

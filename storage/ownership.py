@@ -35,7 +35,7 @@ def check_replaceable(where: Location, keys: Collection[str]) -> None:
 
 
 def remove_own(folder: Location) -> None:
-    """Remove what is ours in the project's ``commits``, ``checkpoints`` or ``prompts``, and the folder if nothing else is there."""
+    """Remove what is ours in the project's ``commits``, ``checkpoints`` or ``prompts``, and the folder if it is empty then."""
     own = _OWN_NAMES[folder.name]
     _remove_children(folder, [name for name in folder.children() if own.fullmatch(name)])
 

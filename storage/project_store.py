@@ -26,7 +26,7 @@ from storage.checkpoints import CHECKPOINTS, CheckpointStore, state_digest
 from storage.commits import COMMITS, CommitLog, CommitRecord, labels_digest, scores_digest
 from storage.location import Location
 from storage.manifest import MANIFEST, Manifest
-from storage.masks import MASKS, FrameRows, MaskStore
+from storage.masks import MASKS, FrameIndex, FrameRows, MaskStore
 from storage.prompt_log import PROMPTS, PROMPTS_FOLDER, PromptLog, Undo
 from storage.run_state import STATE, ProjectStatus, RunState, read_state, write_state
 from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
@@ -328,7 +328,7 @@ class ProjectStore:
         """int64 (T,), in the source's time base."""
         return self._masks.pts
 
-    def mask(self, object_id: int, frames: slice | Sequence[int]) -> BoolArray:
+    def mask(self, object_id: int, frames: FrameIndex) -> BoolArray:
         """bool (n, H, W): one object's masks in ``frames``."""
         return np.asarray(self.labels[frames] == object_id)
 

@@ -277,7 +277,7 @@ def _explain(error: Exception, layers: Sequence[DictConfig]) -> str:
     for layer in layers:
         for section in layer:
             if section in default and not isinstance(layer._get_node(section), DictConfig):
-                return f"The setting {section} has a wrong value: it is a section, give one of its settings."
+                return f"The setting {section!s} has a wrong value: it is a section, give one of its settings."
     name = getattr(error, "full_key", None) or "given"
     return f"The setting {name} has a wrong value: {_short(str(error).splitlines()[0])}"
 

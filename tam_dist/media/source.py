@@ -92,7 +92,7 @@ def _kind(mark: str) -> str:
 
 
 def _sampled_digest(path: str, size: int) -> str:
-    """SHA-256 (32 hex digits) of 16 blocks of 64 KiB spread evenly, the first and the last among them; of all of a small file."""
+    """SHA-256 (32 hex digits) of 16 blocks of 64 KiB, spread evenly from the first to the last; of all of a small file."""
     sha = hashlib.sha256()
     starts = (
         range(0, size, _BLOCK) if size <= _BLOCKS * _BLOCK else [n * (size - _BLOCK) // (_BLOCKS - 1) for n in range(_BLOCKS)]

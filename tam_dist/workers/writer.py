@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import cast
 
-from storage.project_store import ProjectStore, RunState
+from storage.project_store import ProjectStore
+from storage.run_state import RunState
 from tam_dist.coordination.calls import Call, CloseProject, OpenProject, Payload, ProjectReceipt, Receipt, Write
 from tam_dist.due import due_work, start_of
 from tam_dist.errors import ProjectLockedError
