@@ -36,6 +36,9 @@ _STORE_EMPTY: Any = {"write_empty_chunks": True}
 _RESTORE = "restore it from a copy or start the project again"
 _REDO = "remove the chunk's record in commits/ and run tam-dist resume"
 
+# What zarr and its codecs raise for damaged content.
+_DAMAGE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)
+
 Rows = TypeVar("Rows", bound=np.ndarray)
 #: Frames to read: one, a slice, numbers (negative ones count from the end), or a boolean for each frame.
 FrameIndex = int | slice | Sequence[int] | Sequence[bool] | NDArray[np.integer[Any]] | NDArray[np.bool_]
@@ -248,15 +251,7 @@ class MaskStore:
                     yield
                 except FileNotFoundError as error:  # the project is there, or nobody would look for its arrays
                     raise ValueError("its arrays are missing") from error
-        except (
-            ValueError,
-            RuntimeError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            MemoryError,
-        ) as error:  # what zarr and its codecs raise for damaged content
+        except _DAMAGE as error:
             reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise SchemaError(f"{doing} {self._location} failed, it is damaged ({reason}): {remedy}.") from error
 

@@ -7,7 +7,7 @@ the newest checkpoint before the first of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.commits import CommitRecord
@@ -47,8 +47,8 @@ def due_work(store: ProjectStore) -> DueWork:
     prompts = store.prompts()
     spec = session_spec(store.manifest, prompts)
     records = store.records()
-    _check_log(store, prompts, records)
     stale = frozenset(chunk for chunk, record in records.items() if not _holds(record, spec, prompts))
+    _check_log(store, prompts, [records[chunk] for chunk in sorted(stale)])
     return DueWork(spec, frozenset(range(spec.chunk_count)) - records.keys(), stale)
 
 
@@ -89,8 +89,10 @@ def _holds(record: CommitRecord, spec: SessionSpec, prompts: Sequence[Prompt]) -
     return all(first[p.uuid] >= spec.stop_of(record.chunk) for p in later)
 
 
-def _check_log(store: ProjectStore, prompts: Sequence[Prompt], records: Mapping[int, CommitRecord]) -> None:
-    """A log that was cut short would pass for one with fewer prompts, and what they made would be tracked away."""
+def _check_log(store: ProjectStore, prompts: Sequence[Prompt], stale: Sequence[CommitRecord]) -> None:
+    """A log that was cut short would pass for one with fewer prompts, and what they made would be tracked away. Taking a prompt
+    back leaves it in the log.
+    """
     given = Counter(p.object_name for p in prompts)
     for name, count in store.manifest.asked.items():
         if given[name] < count:
@@ -99,9 +101,9 @@ def _check_log(store: ProjectStore, prompts: Sequence[Prompt], records: Mapping[
                 "repeat the command that made the project, or restore prompts.jsonl from a copy."
             )
     known = {p.uuid for p in prompts}
-    for chunk, record in sorted(records.items()):
-        if not known.issuperset(record.prompts):
+    for record in stale:
+        if record.basis is not None and not known.issuperset(record.prompts):
             raise SchemaError(
-                f"{store.location}: the prompt log lacks a prompt that the masks of chunk {chunk} were made from: "
+                f"{store.location}: the prompt log lacks a prompt that the masks of chunk {record.chunk} were made from: "
                 "restore prompts.jsonl from a copy."
             )

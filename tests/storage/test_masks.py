@@ -245,6 +245,5 @@ def test_damaged_metadata_is_one_sentence(tmp_path: Path, array: str, damage: st
     whole = json.loads(where.read() or b"")
     where.write((json.dumps({k: v for k, v in whole.items() if k != damage}) if damage in whole else damage).encode())
     with pytest.raises(SchemaError, match=r"masks\.zarr") as caught:
-        store = MaskStore(project, write=False)
-        getattr(store, array)[:]
+        getattr(MaskStore(project, write=False), array)[:]
     assert "\n" not in str(caught.value)

@@ -58,9 +58,9 @@ class Answer(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.send_error(int(self.path.strip("/").split(".")[0]))
 
-    do_GET = do_HEAD
+    do_GET = do_HEAD  # noqa: N815
 
-    def log_message(self, format: str, *args: object) -> None: ...
+    def log_message(self, *args: object) -> None: ...
 
 
 @pytest.fixture(scope="module")
