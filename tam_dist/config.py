@@ -189,7 +189,8 @@ def from_dict(data: dict[str, Any]) -> Config:
         merged = OmegaConf.merge(OmegaConf.structured(Config), default, before, stored)
         return cast(Config, OmegaConf.to_object(merged))
     except (OmegaConfBaseException, ValueError, TypeError) as error:
-        unknown = next((key for key in _keys(OmegaConf.create(data)) if key not in _keys(default)), None)
+        given = _keys(OmegaConf.create(data)) if isinstance(data, dict) else []
+        unknown = next((key for key in given if key not in _keys(default)), None)
         if unknown is not None:
             raise ConfigError(
                 f"The project was made with a newer tam-dist, which had the setting {unknown}: upgrade tam-dist."
