@@ -29,7 +29,7 @@ class CommitRecord:
     """``digest`` of the labels (:func:`labels_digest`), ``scores`` of quality and origin over ``objects`` columns,
     ``checkpoint`` of the state after the chunk where one was stored; ``revision`` counts the chunk's masks from 1;
     ``prompts`` are the uuids applied in the chunk; ``time`` is seconds since the epoch; ``basis`` is what the masks were made
-    from (None in records of versions that did not say).
+    from, ``stored`` the digest of the bytes they are stored as (both None in records of versions that did not say).
     """
 
     chunk: int
@@ -41,6 +41,7 @@ class CommitRecord:
     prompts: tuple[str, ...]
     time: float
     basis: Basis | None = None
+    stored: str | None = None
 
     @classmethod
     def from_json(cls, data: bytes, where: object) -> CommitRecord:
@@ -55,7 +56,7 @@ class CommitRecord:
 
     def same_content(self, other: CommitRecord) -> bool:
         """Whether both stand for the same masks, scores, prompts and state, whenever and however often written."""
-        return replace(self, revision=other.revision, time=other.time) == other
+        return replace(self, revision=other.revision, time=other.time, stored=other.stored) == other
 
 
 def labels_digest(labels: LabelArray) -> str:

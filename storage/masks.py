@@ -7,6 +7,7 @@ A frame never written reads as background, NaN and ``UNTRACKED``; whether it was
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -185,6 +186,23 @@ class MaskStore:
                 if array.shape[1] < objects:
                     array.resize((array.shape[0], objects))
             self._writer = self._open_for_writing()
+
+    def stored_digest(self, chunk: int) -> str | None:
+        """SHA-256 (hex) of what is stored of a chunk, as it is stored; None where a part of it is missing.
+
+        A hundredth of the work of reading the masks: 16 frames of 1080p are 33 MB, and their shard 100 KB.
+        """
+        sha = hashlib.sha256()
+        for array in ("labels", "quality", "origin"):
+            folder = self._location / array
+            # Scores lie in chunks of columns, of which there is one more for each 256 objects.
+            columns = 1 if array == "labels" else -(-self.object_count // _COLUMNS)
+            names = [f"c.{chunk}.0.0"] if array == "labels" else [f"c.{chunk}.{column}" for column in range(columns)]
+            for content in folder.read_many(names):
+                if content is None:
+                    return None
+                sha.update(content)
+        return sha.hexdigest()
 
     def stored_chunks(self) -> frozenset[int]:
         """Indices of the chunks of which anything is stored."""
