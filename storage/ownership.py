@@ -25,15 +25,6 @@ _ARRAYS = ("labels", "quality", "origin", "pts")
 MASKS_MARK = {"made_by": "tam-dist"}
 
 
-def check_replaceable(where: Location, keys: Collection[str]) -> None:
-    """Raise :class:`ProjectExistsError` where the file at ``where`` is there and not one of ours, whose JSON (the first line's,
-    where it has several) is an object with all of ``keys``.
-    """
-    data = where.read()
-    if data is not None and not set(keys) <= _first_object(data).keys():
-        raise ProjectExistsError(f"{where} was not written by tam-dist: move it away or choose another --out.")
-
-
 def remove_own(folder: Location) -> None:
     """Remove what is ours in the project's ``commits``, ``checkpoints`` or ``prompts``, and the folder if it is empty then."""
     own = _OWN_NAMES[folder.name]
