@@ -10,7 +10,6 @@ import pytest
 
 from storage.location import Location
 from storage.manifest import Manifest
-from storage.ownership import check_replaceable
 from storage.project_store import ProjectStore
 from tam_dist.errors import ProjectExistsError, SchemaError
 from tam_dist.types import ChunkResult
@@ -47,16 +46,3 @@ def test_masks_of_somebody_else_are_not_replaced(project: Location, manifest: Ma
     with pytest.raises(ProjectExistsError, match=r"masks\.zarr was not written by tam-dist"):
         ProjectStore.create(project, manifest, pts)
     assert (project / "masks.zarr").children() == ["theirs", "zarr.json"]
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"[1]", b"text", b"[" * 9000, b'{"video": "a.mp4", "prompts": []}\n{"video": "b.mp4"}\n']
-)
-def test_a_file_of_another_kind_is_not_replaced(project: Location, content: bytes) -> None:
-    where = project / "failed.jsonl"
-    check_replaceable(where, {"video", "reason"})
-    where.write(content)
-    with pytest.raises(ProjectExistsError, match=r"failed\.jsonl was not written by tam-dist"):
-        check_replaceable(where, {"video", "reason"})
-    where.write(b'{"line": 1, "video": "a.mp4", "name": null, "reason": "gone"}\n{"torn')
-    check_replaceable(where, {"video", "reason"})
