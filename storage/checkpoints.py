@@ -78,8 +78,32 @@ class CheckpointStore:
         for chunk in set(chunks).difference(thinned(chunks, every=self._every, keep=self._keep, done=done)):
             self.remove(chunk)
 
+    def shrink(self, budget: int) -> int:
+        """Remove states until they take at most ``budget`` bytes; returns the bytes freed.
+
+        Those go first without which a way back grows least.
+        """
+        sizes = {chunk: self._at(chunk).size() for chunk in self.chunks()}
+        before = sum(sizes.values())
+        while sizes and sum(sizes.values()) > budget:
+            chunk = least_missed(sorted(sizes))
+            self.remove(chunk)
+            del sizes[chunk]
+        return before - sum(sizes.values())
+
     def _at(self, chunk: int) -> Location:
         return self._folder / f"{chunk:08d}{_SUFFIX}"
+
+
+def least_missed(chunks: Sequence[int]) -> int:
+    """Which of ``chunks`` (ascending) to do without: the one whose neighbours are closest to each other.
+
+    >>> least_missed([63, 79, 87, 91, 95]), least_missed([10, 12, 60]), least_missed([5])
+    (95, 10, 5)
+    """
+    before = [-1, *chunks]
+    behind = [*chunks[1:], chunks[-1]]
+    return min(chunks, key=lambda chunk: behind[chunks.index(chunk)] - before[chunks.index(chunk)])
 
 
 def state_digest(state: bytes) -> str:

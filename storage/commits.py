@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
 from storage.location import Location
 from tam_dist.errors import SchemaError
-from tam_dist.types import FloatArray, LabelArray, UInt8Array
+from tam_dist.types import Basis, FloatArray, LabelArray, UInt8Array
 
 COMMITS = "commits"
 _RECORD = ".json"
@@ -27,7 +28,8 @@ _MARKER = ".rewriting"
 class CommitRecord:
     """``digest`` of the labels (:func:`labels_digest`), ``scores`` of quality and origin over ``objects`` columns,
     ``checkpoint`` of the state after the chunk where one was stored; ``revision`` counts the chunk's masks from 1;
-    ``prompts`` are the uuids applied in the chunk; ``time`` is seconds since the epoch.
+    ``prompts`` are the uuids applied in the chunk; ``time`` is seconds since the epoch; ``basis`` is what the masks were made
+    from, ``stored`` the digest of the bytes they are stored as (both None in records of versions that did not say).
     """
 
     chunk: int
@@ -38,10 +40,23 @@ class CommitRecord:
     checkpoint: str | None
     prompts: tuple[str, ...]
     time: float
+    basis: Basis | None = None
+    stored: str | None = None
+
+    @classmethod
+    def from_json(cls, data: bytes, where: object) -> CommitRecord:
+        """Raises :class:`SchemaError` naming ``where`` for a damaged record."""
+        try:
+            given = json.loads(data)
+            known = {f.name: given[f.name] for f in fields(cls) if f.name in given}
+            basis = None if known.get("basis") is None else Basis(**known["basis"])
+            return cls(**known | {"prompts": tuple(known["prompts"]), "basis": basis})
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise SchemaError(f"{where} is damaged: run tam-dist resume to track its chunk again.") from error
 
     def same_content(self, other: CommitRecord) -> bool:
         """Whether both stand for the same masks, scores, prompts and state, whenever and however often written."""
-        return replace(self, revision=other.revision, time=other.time) == other
+        return replace(self, revision=other.revision, time=other.time, stored=other.stored) == other
 
 
 def labels_digest(labels: LabelArray) -> str:
@@ -90,17 +105,23 @@ class CommitLog:
         """Raises :class:`SchemaError` where the record is damaged."""
         location = self._folder / _name(chunk, _RECORD)
         data = location.read()
-        if data is None:
-            return None
-        try:
-            fields = json.loads(data)
-            return CommitRecord(**fields | {"prompts": tuple(fields["prompts"])})
-        except (ValueError, KeyError, TypeError) as error:
-            raise SchemaError(f"{location} is damaged: remove it and run tam-dist resume.") from error
+        return None if data is None else CommitRecord.from_json(data, location)
+
+    def read_all(self, chunks: Collection[int]) -> dict[int, CommitRecord | None]:
+        """The records of ``chunks``, None where one is missing or damaged."""
+        names = {chunk: _name(chunk, _RECORD) for chunk in sorted(chunks)}
+        return {
+            chunk: None if data is None else _readable(data, self._folder / name)
+            for (chunk, name), data in zip(names.items(), self._folder.read_many(list(names.values())), strict=True)
+        }
 
     def put(self, record: CommitRecord) -> None:
         """Raises :class:`StorageError`."""
         (self._folder / _name(record.chunk, _RECORD)).write(json.dumps(asdict(record)).encode())
+
+    def remove(self, chunk: int) -> None:
+        """From here on the chunk is not committed."""
+        (self._folder / _name(chunk, _RECORD)).remove()
 
     def begin_rewrite(self, chunk: int) -> None:
         (self._folder / _name(chunk, _MARKER)).write(b"")
@@ -112,6 +133,13 @@ class CommitLog:
     def _indices(names: list[str], suffix: str) -> frozenset[int]:
         stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
         return frozenset(int(stem) for stem in stems if stem.isdigit())
+
+
+def _readable(data: bytes, where: Location) -> CommitRecord | None:
+    try:
+        return CommitRecord.from_json(data, where)
+    except SchemaError:
+        return None
 
 
 def _name(chunk: int, suffix: str) -> str:

@@ -64,10 +64,35 @@ def storage_errors(doing: str, where: object) -> Iterator[None]:
         remedy = _REMEDY.get(code or 0) or f"{_first_line(error)}: check the path and the connection, then run tam-dist resume"
         raise StorageError(f"{doing} {where} failed, {remedy}.") from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _REMOTE_LIBRARIES:
+        if not of_remote_library(error):
             raise
         reason = f"{_first_line(error)}: check the address, the credentials and the network, then run tam-dist resume"
         raise StorageError(f"{doing} {where} failed, {reason}.") from error
+
+
+def _lost_race(error: BaseException | None) -> bool:
+    """S3 answers a put whose condition does not hold with a sentence about pre-conditions, or, where two are on their way,
+    about a conflict, which s3fs hands on as a plain OSError.
+    """
+    text = str(error).lower().replace("-", "")
+    return "precondition" in text or "conditional request" in text
+
+
+def of_remote_library(error: BaseException) -> bool:
+    """Whether it is a library's below fsspec, which do not all derive from OSError."""
+    return type(error).__module__.partition(".")[0] in _REMOTE_LIBRARIES
+
+
+def _local_path(text: str) -> Path:
+    """Absolute, because an actor in another process has another current folder."""
+    try:
+        if "\0" in text:
+            raise ValueError("it holds a zero byte")
+        text.encode()  # project.json and every message hold the path as text
+        return Path(text).expanduser().absolute()
+    except (ValueError, RuntimeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeEncodeError) else _first_line(error)
+        raise StorageError(f"The path {text!a} cannot be used, {reason}: choose another.") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -92,8 +117,7 @@ class Location(ABC):
         text = os.fspath(where)
         protocol, separator, rest = text.partition("://")
         if not separator or protocol in ("file", "local"):
-            # Absolute, because an actor in another process has another current folder.
-            return LocalLocation(Path(rest or text).expanduser().absolute())
+            return LocalLocation(_local_path(rest or text))
         try:
             with storage_errors("Opening", text):
                 fs, root = fsspec.url_to_fs(text, **_NO_CACHE)
@@ -132,6 +156,10 @@ class Location(ABC):
 
     @abstractmethod
     def exists(self) -> bool: ...
+
+    @abstractmethod
+    def size(self) -> int:
+        """Of the file, bytes; 0 where there is none."""
 
     @abstractmethod
     def remove(self) -> None:
@@ -196,7 +224,15 @@ class LocalLocation(Location):
                 return []
 
     def exists(self) -> bool:
-        return self.path.exists()
+        with storage_errors("Reading", self):
+            return self.path.exists()
+
+    def size(self) -> int:
+        with storage_errors("Reading", self):
+            try:
+                return self.path.stat().st_size
+            except FileNotFoundError:
+                return 0
 
     def remove(self) -> None:
         with storage_errors("Removing", self), suppress(FileNotFoundError):
@@ -275,8 +311,7 @@ class ObjectLocation(Location):
             except FileExistsError:
                 return False
             except OSError as error:
-                # S3 answers a lost race with "precondition failed", which s3fs hands on as a plain OSError.
-                if "precondition" in str(error).lower():
+                if _lost_race(error):
                     return False
                 raise
             return True
@@ -294,6 +329,46 @@ class ObjectLocation(Location):
     def exists(self) -> bool:
         with storage_errors("Reading", self):
             return bool(self._fs.exists(self._root))
+
+    def size(self) -> int:
+        with storage_errors("Reading", self):
+            try:
+                return int(self._fs.info(self._root)["size"])
+            except FileNotFoundError:
+                return 0
+
+    def version(self) -> str | None:
+        """Names the file's present content for :meth:`replace`; None where there is none, or the store has no such names."""
+        if "s3" not in self._protocols:
+            return None
+        with storage_errors("Reading", self):
+            try:
+                return str(self._fs.info(self._root)["ETag"])
+            except FileNotFoundError:
+                return None
+
+    def replace(self, data: bytes, version: str | None) -> bool:
+        """Write, but only over the content that :meth:`version` named (decided by the service); False where it is another by
+        now. With None, and where the service cannot decide that, simply write.
+        """
+        if version is not None:
+            try:
+                with storage_errors("Writing", self):
+                    self._fs.pipe_file(self._root, bytes(data), IfMatch=version)
+                    return True
+            except StorageError as error:
+                cause = error.__cause__
+                if isinstance(cause, FileNotFoundError) or _lost_race(cause):
+                    return False
+                if "implement" not in str(cause).lower():
+                    raise
+        self.write(data)
+        return True
+
+    @property
+    def _protocols(self) -> tuple[str, ...]:
+        protocol = self._fs.protocol
+        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
     def remove(self) -> None:
         with storage_errors("Removing", self), suppress(FileNotFoundError):

@@ -168,7 +168,7 @@ class _LeaseState:
             return None
         try:
             return cls(**json.loads(data))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise StorageError(f"{where} is not a lock of tam-dist: remove it if nobody writes the project.") from error
 
 
@@ -201,6 +201,7 @@ class _Lease:
     def _take(self) -> None:
         if self._where.write_new(self._state.encode()):
             return
+        version = self._where.version()
         found = _LeaseState.read(self._where)
         if found is not None and found.owner != self._state.owner:
             if found.age() <= self._times.stale:
@@ -210,8 +211,8 @@ class _Lease:
                 if _LeaseState.read(self._where) not in (found, None):
                     raise _locked(self._project, Holder(found.pid, found.host))
         self._state = replace(self._state, renewed=time.time())
-        self._where.write(self._state.encode())
-        if not self._is_mine():  # another process took the abandoned lease a moment after us
+        # Of several that take an abandoned lease the service lets one through; the look behind it is for stores that can't.
+        if not self._where.replace(self._state.encode(), version) or not self._is_mine():
             raise _locked(self._project, holder(self._project))
 
     def _is_mine(self) -> bool:
@@ -219,11 +220,12 @@ class _Lease:
         return found is not None and found.token == self._state.token
 
     def _renew(self) -> bool:
-        if not self._is_mine():
+        version = self._where.version()  # before the look: what comes in between must not be written over
+        renewed = replace(self._state, renewed=time.time())
+        if not self._is_mine() or not self._where.replace(renewed.encode(), version):
             self._lost = True
             return False
-        self._state = replace(self._state, renewed=time.time())
-        self._where.write(self._state.encode())
+        self._state = renewed
         return True
 
     def _keep_renewing(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
 from fractions import Fraction
 from typing import Any
 
@@ -26,7 +27,9 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``models`` by role ("xmem", "sam"); ``config`` is the resolved configuration as ``tam_dist.config.to_dict`` gives it."""
+    """``models`` by role ("xmem", "sam"); ``config`` is the resolved configuration as ``tam_dist.config.to_dict`` gives it.
+    ``asked`` is how many prompts each object (by name) had when the project was made, so that a log which lost some is known.
+    """
 
     source: VideoInfo
     chunk_size: int
@@ -34,6 +37,7 @@ class Manifest:
     models: Mapping[str, ModelRecord]
     config: Mapping[str, Any]
     schema_version: int = SCHEMA_VERSION
+    asked: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def frame_count(self) -> int:
@@ -68,6 +72,7 @@ class Manifest:
             "objects": [asdict(o) for o in self.objects],
             "models": {role: asdict(model) for role, model in self.models.items()},
             "config": dict(self.config),
+            "asked": dict(self.asked),
         }
         return json.dumps(fields, indent=2) + "\n"
 
@@ -77,7 +82,7 @@ class Manifest:
         try:
             fields = json.loads(text)
             version = int(fields["schema_version"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise _damaged(where, error) from error
         if version > SCHEMA_VERSION:
             raise SchemaError(
@@ -87,6 +92,16 @@ class Manifest:
         try:
             source = dict(fields["source"])
             source |= {"fps": Fraction(source["fps"]), "time_base": Fraction(source["time_base"])}
+            for name in ("frame_count", "width", "height"):
+                if not isinstance(source[name], int) or not 0 < source[name] < 2**31:
+                    raise ValueError(f"{name} is {str(source[name])[:40]}")
+            unknown = sorted(source.keys() - {f.name for f in dataclass_fields(VideoInfo)})
+            if unknown:
+                raise SchemaError(
+                    f"{where} was written by a newer tam-dist, which knows a video's {', '.join(unknown)}: upgrade tam-dist."
+                )
+            if not isinstance(fields["config"], dict):
+                raise TypeError("config is no object")
             return cls(
                 source=VideoInfo(**source),
                 chunk_size=int(fields["chunk_size"]),
@@ -94,13 +109,15 @@ class Manifest:
                 models={role: ModelRecord(**model) for role, model in fields["models"].items()},
                 config=fields["config"],
                 schema_version=version,
+                # Earlier versions did not say; each object was there because of a prompt.
+                asked=fields["asked"] if "asked" in fields else {o["name"]: 1 for o in fields["objects"]},
             )
-        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, OverflowError) as error:
             raise _damaged(where, error) from error
 
 
 def _damaged(where: str, error: Exception) -> SchemaError:
-    reason = str(error).splitlines()[0]
+    reason = (str(error) or "unreadable").splitlines()[0][:120]
     return SchemaError(
         f"{where} is damaged ({type(error).__name__}: {reason}): restore it from a copy or start the project again."
     )

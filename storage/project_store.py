@@ -10,47 +10,30 @@ writer leaves behind is removed when the project is next opened for writing.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage import lock
+from storage import lock, ownership
 from storage.checkpoints import CHECKPOINTS, CheckpointStore, state_digest
 from storage.commits import COMMITS, CommitLog, CommitRecord, labels_digest, scores_digest
 from storage.location import Location
 from storage.manifest import MANIFEST, Manifest
-from storage.masks import MASKS, FrameRows, MaskStore
+from storage.masks import MASKS, FrameIndex, FrameRows, MaskStore
 from storage.prompt_log import PROMPTS, PROMPTS_FOLDER, PromptLog, Undo
+from storage.run_state import STATE, ProjectStatus, RunState, read_state, write_state
 from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
 from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array
 
 Where = str | os.PathLike[str] | Location
-RunState = Literal["running", "done", "failed", "cancelled"]
-_STATE = "state.json"
-_REMAINS = frozenset({COMMITS, CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, _STATE})
-
-
-@dataclass(frozen=True)
-class ProjectStatus:
-    """``state``: "new" before the first run, "interrupted" where it was running and nobody writes it any more; ``reason`` is
-    the sentence given with the state; ``changed`` is when that was, seconds since the epoch, None if new.
-    """
-
-    state: RunState | Literal["new", "interrupted"]
-    reason: str
-    changed: float | None
-    frames_total: int
-    frames_done: int
-    objects: tuple[TrackedObject, ...]
-    writer: lock.Holder | None
+_REMAINS = frozenset({COMMITS, CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, STATE})
 
 
 class ProjectStore:
@@ -65,10 +48,8 @@ class ProjectStore:
         self._lock = held
         self._prompts = PromptLog(location)
         self._commits = CommitLog(location)
-        tracking = manifest.config["tracking"]
-        self._checkpoints = CheckpointStore(
-            location, every=int(tracking["checkpoint_every"]), keep=int(tracking["keep_checkpoints"])
-        )
+        every, keep = (_tracking_setting(location, manifest, name) for name in ("checkpoint_every", "keep_checkpoints"))
+        self._checkpoints = CheckpointStore(location, every=every, keep=keep)
         self._writing = threading.RLock()
         # Known without asking as long as nobody else may write: a listing of 10,000 records for each chunk adds up.
         self._committed: frozenset[int] | None = None
@@ -128,16 +109,29 @@ class ProjectStore:
         return (Location.parse(where) / MANIFEST).exists()
 
     @staticmethod
+    def remains(where: Where) -> frozenset[str]:
+        """What lies there of a project whose ``project.json`` is gone; nothing where it is there, or there never was one."""
+        present = Location.parse(where).children()
+        return frozenset() if MANIFEST in present else _REMAINS.intersection(present)
+
+    @staticmethod
     def discard(where: Where) -> None:
-        """Remove a project's own files, and nothing else that lies beside them. Raises :class:`ProjectLockedError`."""
+        """Remove a project's own files, and nothing else that lies beside or between them; nothing where there is no project.
+
+        Raises :class:`ProjectLockedError`, and :class:`SchemaError` where ``project.json`` is not tam-dist's.
+        """
         location = Location.parse(where)
+        if not ProjectStore.exists(location):
+            return
+        ownership.check_project(location / MANIFEST)
         held = lock.acquire(location)
         try:
             (location / MANIFEST).remove()  # first: from here on it is no project
             (location / PROMPTS).remove()
-            (location / _STATE).remove()
-            for folder in (MASKS, COMMITS, CHECKPOINTS, PROMPTS_FOLDER):
-                (location / folder).remove_tree()
+            (location / STATE).remove()
+            ownership.remove_masks(location / MASKS)
+            for folder in (COMMITS, CHECKPOINTS, PROMPTS_FOLDER):
+                ownership.remove_own(location / folder)
         finally:
             held.release()
 
@@ -206,11 +200,16 @@ class ProjectStore:
         """The commit record of a committed chunk, else None."""
         return self._commits.get(chunk) if chunk in self.committed else None
 
+    def records(self) -> dict[int, CommitRecord]:
+        """Of all committed chunks whose record can be read."""
+        found = self._commits.read_all(self.committed)
+        return {chunk: record for chunk, record in found.items() if record is not None}
+
     def commit(self, result: ChunkResult, checkpoint: bytes | None = None) -> CommitRecord:
         """Store a chunk's masks, and the tracker's state after it, and make them count: all of it or nothing.
 
         A chunk already committed with the same content is left alone, so a commit may be repeated; with other masks it is
-        rewritten with the next revision; with the same masks and other scores, prompts or state the revision stays.
+        rewritten with the next revision; with the same masks and other scores, prompts, basis or state the revision stays.
         Raises :class:`ProjectLockedError` where the lock was lost.
         """
         labels, quality, origin = self._checked(result)
@@ -227,6 +226,7 @@ class ProjectStore:
                 checkpoint=None if checkpoint is None else state_digest(checkpoint),
                 prompts=tuple(result.prompts),
                 time=time.time(),
+                basis=result.basis,
             )
             if old is not None:
                 if checkpoint is None and replace(new, checkpoint=old.checkpoint).same_content(old):
@@ -240,6 +240,7 @@ class ProjectStore:
             if checkpoint is not None:
                 self._checkpoints.write(chunk, checkpoint)
             self._masks.write(result.start, labels, quality, origin)
+            new = replace(new, stored=self._masks.stored_digest(chunk))
             self._require_lock()  # once more: whoever lost the lock while writing must not vouch for the chunk
             self._commits.put(new)
             if old is not None:
@@ -261,17 +262,17 @@ class ProjectStore:
             self._commits.put(replace(record, checkpoint=state_digest(state)))
             self._checkpoints.thin()
 
-    def checkpoint(self, before_chunk: int) -> tuple[int, bytes] | None:
+    def checkpoint(self, before_chunk: int, readable: Callable[[bytes], bool] = bool) -> tuple[int, bytes] | None:
         """The newest usable state to start ``before_chunk`` from, as (chunk after which it was taken, state), else None.
 
-        A state that is missing, torn or outdated by a rewrite of its chunk is passed over for the next older one.
+        A state that is missing, torn, outdated by a rewrite of its chunk or not ``readable`` is passed over for the next older.
         """
         for chunk in reversed(self._checkpoints.chunks()):
-            record = self.record(chunk) if chunk < before_chunk else None
+            record = self._commits.read_all([chunk])[chunk] if chunk < before_chunk and chunk in self.committed else None
             if record is None or record.checkpoint is None:
                 continue
             state = self._checkpoints.read(chunk, record.checkpoint)
-            if state is not None:
+            if state is not None and readable(state):
                 return chunk, state
         return None
 
@@ -283,10 +284,34 @@ class ProjectStore:
                 if first <= chunk and (last is None or chunk <= last):
                     self._checkpoints.remove(chunk)
 
-    def is_intact(self, chunk: int) -> bool:
-        """Whether a committed chunk's stored masks and scores are those its record vouches for."""
-        record = self.record(chunk)
-        return record is not None and self._matches(record)
+    def is_intact(self, chunk: int, *, thorough: bool = True) -> bool:
+        """Whether a committed chunk's stored masks and scores are those its record vouches for. Where not ``thorough``, it is
+        enough that the stored bytes are those that were written.
+        """
+        record = self._commits.read_all([chunk])[chunk] if chunk in self.committed else None
+        if record is None:
+            return False
+        if not thorough and record.stored is not None and record.stored == self._masks.stored_digest(chunk):
+            return True
+        return self._matches(record)
+
+    def forget(self, chunks: Collection[int]) -> None:
+        """Let ``chunks``, whose masks were lost or damaged, count as never tracked; their checkpoints, which their records
+        vouched for, go with them.
+        """
+        with self._writing:
+            self._require_lock()
+            for chunk in chunks:
+                self._commits.remove(chunk)
+                self._checkpoints.remove(chunk)
+            self._masks.remove(frozenset(chunks))
+            self._committed = self._commits.committed()
+
+    def shrink_checkpoints(self, budget: int) -> int:
+        """Remove checkpoints until they take at most ``budget`` bytes; returns the bytes freed."""
+        with self._writing:
+            self._require_lock()
+            return self._checkpoints.shrink(budget)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -310,25 +335,37 @@ class ProjectStore:
         """int64 (T,), in the source's time base."""
         return self._masks.pts
 
-    def mask(self, object_id: int, frames: slice | Sequence[int]) -> BoolArray:
+    def mask(self, object_id: int, frames: FrameIndex) -> BoolArray:
         """bool (n, H, W): one object's masks in ``frames``."""
         return np.asarray(self.labels[frames] == object_id)
 
     # --- state --------------------------------------------------------------------------------------------------------
 
+    def move_source(self, uri: str) -> None:
+        """Note where the video lies now."""
+        with self._writing:
+            self._require_lock()
+            self._manifest = replace(self._manifest, source=replace(self._manifest.source, uri=uri))
+            self._manifest.write(self.location)
+
     def set_state(self, state: RunState, reason: str = "") -> None:
-        """``reason``: one sentence for people, "" where the state says it all."""
+        """``reason``: one sentence for people, "" where the state says it all. A done project keeps the checkpoints that its
+        ``tracking.keep_bytes`` have room for.
+        """
         with self._writing:
             self._require_lock()
             if state == "done":
                 self._checkpoints.thin(done=True)
-            (self.location / _STATE).write(json.dumps({"state": state, "reason": reason, "time": time.time()}).encode())
+                budget = int(self._manifest.config["tracking"].get("keep_bytes", -1))
+                if budget >= 0:
+                    self._checkpoints.shrink(budget)
+            write_state(self.location, state, reason)
 
     def status(self) -> ProjectStatus:
         """As of now, whoever is writing."""
         manifest, committed = self.manifest, self.committed
         writer = lock.holder(self.location)
-        state, reason, changed = self._state()
+        state, reason, changed = read_state(self.location)
         return ProjectStatus(
             state="interrupted" if state == "running" and writer is None else state,
             reason=reason,
@@ -338,19 +375,6 @@ class ProjectStore:
             objects=manifest.objects,
             writer=writer,
         )
-
-    def _state(self) -> tuple[RunState | Literal["new"], str, float | None]:
-        where = self.location / _STATE
-        data = where.read()
-        if data is None:
-            return "new", "", None
-        try:
-            fields = json.loads(data)
-            if fields["state"] not in get_args(RunState):
-                raise ValueError(fields["state"])
-            return fields["state"], str(fields["reason"]), float(fields["time"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise SchemaError(f"{where} is damaged: remove it and run tam-dist resume.") from error
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -387,8 +411,11 @@ class ProjectStore:
     def _recover(self) -> None:
         """After the lock is taken: whatever the last writer did not finish is undone, or finished where only that was left."""
         self.location.sweep()
+        records = self._commits.read_all(self._commits.recorded())
+        for chunk in [chunk for chunk, record in records.items() if record is None]:
+            self._commits.remove(chunk)  # damaged: it vouches for nothing
         for chunk in self._commits.rewriting():
-            record = self._commits.get(chunk)
+            record = records.get(chunk)
             if record is None or self._matches(record):
                 self._commits.end_rewrite(chunk)
         self._rewriting = self._commits.rewriting()
@@ -396,6 +423,13 @@ class ProjectStore:
         recorded = self._committed | self._rewriting
         self._masks.remove(self._masks.stored_chunks() - recorded)
         for chunk in self._checkpoints.chunks():
-            owner = self._commits.get(chunk) if chunk in recorded else None
+            owner = records.get(chunk) if chunk in recorded else None
             if owner is None or owner.checkpoint is None:
                 self._checkpoints.remove(chunk)
+
+
+def _tracking_setting(where: Location, manifest: Manifest, name: str) -> int:
+    try:
+        return int(manifest.config["tracking"][name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise SchemaError(f"{where / MANIFEST} is damaged (no tracking.{name}): restore it from a copy.") from error

@@ -10,6 +10,9 @@ mask       base64 of a PNG of the source's size
 absent     ``[first, last]`` frame, both included
 =========  ==========================================================
 
+Each entry ends with ``crc``, the CRC-32 (hex) of the entry without it; entries of earlier versions have none. So a line that a
+crash or a disk tore is never taken for a shorter one.
+
 On a disk, entries are lines of ``prompts.jsonl``, appended under a file lock and flushed before the call returns. Object
 stores cannot append, and rewriting the file would let two people lose each other's corrections, so there each entry is an
 object of its own in ``prompts/``. Both forms are read everywhere, so a project may be copied between the two.
@@ -21,9 +24,11 @@ import base64
 import binascii
 import fcntl
 import json
+import math
 import os
 import time
 import uuid
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -108,8 +113,8 @@ def active(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
 def encode(entry: Prompt | Undo) -> str:
     """One line of JSON, without the newline.
 
-    >>> encode(Prompt("u1", 0.5, "ann", 3, "cat", Clicks((Click(1, 2), Click(4.5, 6, positive=False)))))
-    '{"uuid":"u1","time":0.5,"author":"ann","frame":3,"object":"cat","kind":"clicks","data":[[1,2,1],[4.5,6,0]],"undone_by":null}'
+    >>> encode(Prompt("u1", 0.5, "ann", 3, "cat", Absent(3, 9)))
+    '{"uuid":"u1","time":0.5,"author":"ann","frame":3,"object":"cat","kind":"absent","data":[3,9],"undone_by":null,"crc":"eb1d8b55"}'
     """
     fields: dict[str, Any] = {"uuid": entry.uuid, "time": entry.time, "author": entry.author}
     if isinstance(entry, Undo):
@@ -117,20 +122,46 @@ def encode(entry: Prompt | Undo) -> str:
     else:
         fields |= {"frame": entry.frame, "object": entry.object_name, "kind": entry.data.kind}
         fields |= {"data": _encode_data(entry.data), "undone_by": entry.undone_by}
-    return json.dumps(fields, separators=(",", ":"), allow_nan=False)
+    text = _dump(fields)
+    return f'{text[:-1]},"crc":"{zlib.crc32(text.encode()):08x}"}}'
 
 
 def decode(line: bytes | str, where: str) -> Prompt | Undo:
     """The inverse of :func:`encode`. Raises :class:`SchemaError` naming ``where``."""
     try:
         fields = json.loads(line)
+        _check_crc(fields)
         if fields["kind"] == "undo":
             return Undo(fields["uuid"], fields["time"], fields["author"], fields["data"])
         data = _decode_data(fields["kind"], fields["data"])
         undone_by = fields.get("undone_by")
-        return Prompt(fields["uuid"], fields["time"], fields["author"], fields["frame"], fields["object"], data, undone_by)
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise SchemaError(f"{where} is not a prompt of this version of tam-dist ({error}): repair or remove it.") from error
+        frame = _frame(fields["frame"])
+        return Prompt(fields["uuid"], float(fields["time"]), fields["author"], frame, fields["object"], data, undone_by)
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError, binascii.Error) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise SchemaError(f"{where} is not a prompt of this version of tam-dist ({reason}): repair or remove it.") from error
+
+
+def _dump(fields: Any) -> str:
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False)
+
+
+def _check_crc(fields: Any) -> None:
+    given = fields.pop("crc", None)
+    if given is not None and given != f"{zlib.crc32(_dump(fields).encode()):08x}":
+        raise ValueError("its checksum does not agree")
+
+
+def _frame(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**53:
+        raise ValueError(f"{str(value)[:40]} is no frame")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{str(value)[:40]} is no coordinate")
+    return value
 
 
 def _encode_data(data: PromptData) -> Any:
@@ -148,21 +179,25 @@ def _encode_data(data: PromptData) -> Any:
 def _decode_data(kind: str, data: Any) -> PromptData:
     match kind:
         case "clicks":
-            return Clicks(tuple(Click(x, y, bool(positive)) for x, y, positive in data))
+            return Clicks(tuple(Click(_number(x), _number(y), bool(positive)) for x, y, positive in data))
         case "box":
-            return Box(*data)
+            return Box(*map(_number, data))
         case "mask":
             return Mask(base64.b64decode(data, validate=True))
         case "absent":
-            return Absent(*data)
+            return Absent(*map(_frame, data))
     raise ValueError(f"unknown kind {kind!r}")
 
 
 def _is_whole(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
+        fields = json.loads(line)
+        if not isinstance(fields, dict):
+            return False
+        _check_crc(fields)
+    except (ValueError, RecursionError):
         return False
+    return True
 
 
 def _append_lines(file: LocalLocation, lines: Sequence[str]) -> None:

@@ -67,7 +67,7 @@ def track(
     thread. Setting ``stop`` ends the run after the chunks under way. Raises :class:`TamDistError` and its subclasses,
     :class:`RunInterruptedError` where it was stopped.
     """
-    config = settle(load_config(settings))
+    config = settle(load_config(settings), os.fspath(out))
     job = prepare(os.fspath(video), in_given_order(prompts), os.fspath(out), config, force=force)
     return _finish(job, config, executor, listener, stop)
 
@@ -76,14 +76,18 @@ def resume(
     project: str | os.PathLike[str],
     *,
     settings: Sequence[str] = (),
+    video: str | os.PathLike[str] | None = None,
     executor: ExecutorName = "inline",
     listener: Listener | None = None,
     stop: threading.Event | None = None,
 ) -> Project:
-    """Continue a project where its last run ended. ``settings`` may change how it runs (``cluster``, ``credits``,
-    ``runtime.device``); those that decide the masks are the project's own.
+    """Continue a project where its last run ended, and track again what was lost or damaged in it since.
+
+    ``settings`` may change how it runs (``cluster``, ``credits``, ``runtime.device``) and where its weights lie; those that
+    decide the masks are the project's own. ``video``: where its video lies now.
     """
-    job, config = continue_project(os.fspath(project), load_config(settings))
+    moved = None if video is None else os.fspath(video)
+    job, config = continue_project(os.fspath(project), settings, video=moved)
     return _finish(job, config, executor, listener, stop)
 
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, cast
 
+import yaml  # type: ignore[import-untyped]
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tam_dist.config_rules import BEFORE, DECIDING, fault, shown, within
 from tam_dist.errors import ConfigError
 
 
@@ -75,6 +77,7 @@ class TrackingConfig:
     chunk_size: int = MISSING
     checkpoint_every: int = MISSING
     keep_checkpoints: int = MISSING
+    keep_bytes: int = MISSING
 
 
 @dataclass
@@ -124,36 +127,8 @@ class Config:
     cluster: ClusterConfig = MISSING
 
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "media.reader": ("auto", "decord", "pyav"),
-    "refinement.mode": ("off", "on", "deferred"),
-    "refinement.score": ("model", "confidence"),
-    "runtime.autocast": ("none", "bf16", "fp16"),
-}
 #: What YAML takes the bare words "on" and "off" for.
 _YAML_SWITCH = {"True": "on", "False": "off"}
-_POSITIVE = (
-    "propagation.short_side",
-    "propagation.key_batch",
-    "propagation.mem_every",
-    "propagation.top_k",
-    "propagation.num_prototypes",
-    "propagation.query_block",
-    "propagation.max_permanent_frames",
-    "refinement.every",
-    "tracking.chunk_size",
-    "tracking.checkpoint_every",
-    "tracking.keep_checkpoints",
-    "credits.decoded_chunks",
-    "credits.writes",
-    "segmentation.embedding_cache",
-    "cluster.propagators",
-    "cluster.refiners",
-    "cluster.decoders",
-    "cluster.writers",
-    "cluster.sessions_per_propagator",
-    "cluster.max_deaths_per_chunk",
-)
 
 
 def load_config(overrides: Sequence[str] = (), *, files: Iterable[str] = ()) -> Config:
@@ -170,7 +145,7 @@ def load_config(overrides: Sequence[str] = (), *, files: Iterable[str] = ()) -> 
         merged = OmegaConf.merge(OmegaConf.structured(Config), default, *layers)
         config = cast(Config, OmegaConf.to_object(merged))
         config.refinement.mode = _YAML_SWITCH.get(config.refinement.mode, config.refinement.mode)
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, ValueError, OverflowError) as error:
         raise ConfigError(_explain(error, layers)) from error
     validate(config)
     return config
@@ -178,19 +153,16 @@ def load_config(overrides: Sequence[str] = (), *, files: Iterable[str] = ()) -> 
 
 def validate(config: Config) -> None:
     """Raise :class:`ConfigError` where a value makes no sense, before anything is started with it."""
-    tree = OmegaConf.structured(config)
-    for key in _POSITIVE:
-        if OmegaConf.select(tree, key) < 1:
-            raise ConfigError(f"{key} must be at least 1, not {OmegaConf.select(tree, key)}.")
-    for key, allowed in _CHOICES.items():
-        if OmegaConf.select(tree, key) not in allowed:
-            raise ConfigError(f"{key} must be one of {', '.join(allowed)}, not {OmegaConf.select(tree, key)!r}.")
+    for key, value in flat(config).items():
+        sentence = fault(key, value)
+        if sentence is not None:
+            raise ConfigError(sentence)
     p = config.propagation
     if config.tracking.chunk_size % p.key_batch:
         raise ConfigError(
             f"propagation.key_batch ({p.key_batch}) must divide tracking.chunk_size ({config.tracking.chunk_size})."
         )
-    if not 1 < p.min_working_frames < p.max_working_frames:
+    if not p.min_working_frames < p.max_working_frames:
         raise ConfigError("propagation.min_working_frames must be at least 2 and below propagation.max_working_frames.")
     if p.max_long_term_elements <= p.num_prototypes:
         raise ConfigError("propagation.max_long_term_elements must be above propagation.num_prototypes.")
@@ -202,13 +174,47 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def from_dict(data: dict[str, Any]) -> Config:
-    """The inverse of :func:`to_dict`, checked."""
+    """The inverse of :func:`to_dict`, also of what an earlier version stored: settings that it did not have get the value
+    with which nothing changes (:data:`tam_dist.config_rules.BEFORE`), or else their default.
+
+    Raises :class:`ConfigError` for a setting that this version does not have, or a value that is none. Ranges are not
+    checked: they may have grown narrower since.
+    """
+    default = _preset("default.yaml")
+    before = OmegaConf.create()
+    for name, value in BEFORE.items():
+        OmegaConf.update(before, name, value)
     try:
-        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), data)))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"The stored configuration does not fit this version of tam-dist: {error}") from error
-    validate(config)
-    return config
+        stored = OmegaConf.create(data)
+        merged = OmegaConf.merge(OmegaConf.structured(Config), default, before, stored)
+        return cast(Config, OmegaConf.to_object(merged))
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        given = _keys(OmegaConf.create(data)) if isinstance(data, dict) else []
+        unknown = next((key for key in given if key not in _keys(default)), None)
+        if unknown is not None:
+            raise ConfigError(
+                f"The project was made with a newer tam-dist, which had the setting {unknown}: upgrade tam-dist."
+            ) from error
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"The settings stored in the project are damaged, {reason}: restore its project.json.") from error
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """All settings by their dotted names."""
+    return {f"{section}.{key}": value for section, keys in to_dict(config).items() for key, value in keys.items()}
+
+
+def deciding_settings(config: Config) -> dict[str, Any]:
+    """Those that decide the masks. One that changes nothing against the time before it existed is left out, so that a project's
+    digest of them outlasts new versions.
+    """
+    chosen = {key: value for key, value in flat(config).items() if within(key, DECIDING)}
+    return {key: value for key, value in chosen.items() if key not in BEFORE or value != BEFORE[key]}
+
+
+def given_settings(overrides: Sequence[str]) -> set[str]:
+    """The dotted names that ``overrides`` set, presets included as what they are called."""
+    return {item.partition("=")[0].strip() for item in overrides}
 
 
 def _preset(name: str) -> DictConfig:
@@ -223,15 +229,30 @@ def _preset(name: str) -> DictConfig:
 def _read(path: str) -> DictConfig:
     try:
         return cast(DictConfig, OmegaConf.load(path))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"The configuration file {path} cannot be read: {error}") from error
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"The configuration file {path} cannot be read: {reason}") from error
 
 
 def _from_dotlist(overrides: Sequence[str]) -> DictConfig:
     for item in overrides:
         if "=" not in item:
             raise ConfigError(f"{item!r} is neither an option nor a setting; a setting looks like propagation.mem_every=10.")
-    return OmegaConf.from_dotlist(list(overrides))
+    try:
+        return OmegaConf.from_dotlist(list(overrides))
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(_culprit(overrides)) from error
+
+
+def _culprit(overrides: Sequence[str]) -> str:
+    """Names the first override that cannot be read."""
+    for item in overrides:
+        try:
+            OmegaConf.from_dotlist([item])
+        except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, RecursionError):
+            key, _, value = item.partition("=")
+            return f"The setting {key} has a wrong value: {shown(value)} is neither a number nor a plain word."
+    return f"The settings {' '.join(map(shown, overrides))} contradict each other."
 
 
 def _keys(node: DictConfig, prefix: str = "") -> list[str]:
@@ -245,7 +266,7 @@ def _keys(node: DictConfig, prefix: str = "") -> list[str]:
     return found
 
 
-def _explain(error: OmegaConfBaseException, layers: Sequence[DictConfig]) -> str:
+def _explain(error: Exception, layers: Sequence[DictConfig]) -> str:
     known = _keys(_preset("default.yaml"))
     for layer in layers:
         for key in _keys(layer):
@@ -253,5 +274,14 @@ def _explain(error: OmegaConfBaseException, layers: Sequence[DictConfig]) -> str
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
                 hint = f"; did you mean {near[0]}?" if near else "; see configs/default.yaml."
                 return f"There is no setting {key}{hint}"
-    reason = str(error).splitlines()[0]
-    return f"The setting {error.full_key!s} has a wrong value: {reason}"
+    default = _preset("default.yaml")
+    for layer in layers:
+        for section in layer:
+            if section in default and not isinstance(layer._get_node(section), DictConfig):
+                return f"The setting {section!s} has a wrong value: it is a section, give one of its settings."
+    name = getattr(error, "full_key", None) or "given"
+    return f"The setting {name} has a wrong value: {_short(str(error).splitlines()[0])}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:197]}..."

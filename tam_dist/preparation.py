@@ -5,27 +5,33 @@ runs.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from storage.location import Location
 from storage.manifest import Manifest, ModelRecord
 from storage.project_store import ProjectStore
-from storage.prompt_log import active
-from tam_dist.config import Config, from_dict, to_dict
+from tam_dist.config import Config, flat, from_dict, given_settings, load_config, to_dict
+from tam_dist.config_rules import DECIDING, KEPT, within
 from tam_dist.coordination.video import VideoJob
-from tam_dist.errors import ProjectError, ProjectExistsError, VideoError
+from tam_dist.due import due_work
+from tam_dist.errors import ConfigError, ProjectError, ProjectExistsError, StorageError, VideoError
+from tam_dist.integrity import drop_damaged
 from tam_dist.media.reader import open_video
+from tam_dist.media.source import absolute, same_content
 from tam_dist.media.source import resolve as locate
 from tam_dist.models.checkpoints import Kind, resolve, sha256
 from tam_dist.prompts import already_asked, objects_of, validate
-from tam_dist.tracking.spec import SessionSpec
-from tam_dist.types import Prompt
+from tam_dist.tracking.spec import VideoGrid
+from tam_dist.types import Prompt, VideoInfo
 
-#: Settings that decide the masks: they belong to the project. The others may differ from run to run.
-_DECISIVE = ("refinement", "models", "propagation", "segmentation", "tracking", "runtime")
+#: Where weights lie does not matter: they are known by their digest.
+_WEIGHTS = ("models.xmem", "models.sam")
+#: What the folder of a run has, and a project has only beside its own files.
+_RUN_REPORT = "run.json"
 #: Readers that can be asked for by name; a folder of images has its own.
 _NAMED_READERS = ("decord", "pyav")
 
@@ -37,23 +43,26 @@ def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, 
     settings is continued. Another one is refused if it holds masks; ``force`` discards them and starts anew. Raises
     :class:`VideoError`, :class:`PromptError`, :class:`ProjectExistsError`, :class:`WeightsError`, :class:`StorageError`.
     """
-    with open_video(video, reader=config.media.reader) as reader:
+    with open_video(absolute(video), reader=config.media.reader) as reader:
         info, pts = reader.info, reader.pts
     validate(prompts, info)
     models = model_records(config)
-    if ProjectStore.exists(out) and not force:
+    exists = ProjectStore.exists(out)
+    if exists and not force:
         store = ProjectStore.open(out, write=False)
+        _complete_log(store, prompts)
         try:
-            _check_same(store, info.fingerprint, prompts, config)
+            _check_same(store, info, prompts, config)
         except ProjectExistsError:
             if store.committed:
                 raise
             force = True  # a first try, with wrong weights say, that left no mask to lose
         else:
-            if not store.prompts():  # the command that made it died before it could write them down
-                store.append_prompts(prompts)
             return job_of(store)
-    manifest = Manifest(info, config.tracking.chunk_size, objects_of(prompts), models, to_dict(config))
+    if not exists and (Location.parse(out) / _RUN_REPORT).exists():
+        raise ProjectExistsError(f"{out} is the folder of a run: choose another --out for a single video.")
+    asked = Counter(prompt.object_name for prompt in prompts)
+    manifest = Manifest(info, config.tracking.chunk_size, objects_of(prompts), models, to_dict(config), asked=asked)
     if force:
         ProjectStore.discard(out)
     with ProjectStore.create(out, manifest, pts) as store:
@@ -74,12 +83,12 @@ def find_done(video: str, prompts: Sequence[Prompt], out: str, config: Config) -
         return None
     source = store.manifest.source
     try:
-        fingerprint = locate(video).fingerprint()
+        found = replace(source, fingerprint=locate(absolute(video)).fingerprint())
     except VideoError:
-        if source.uri != video:
+        if absolute(source.uri) != absolute(video):
             raise
-        fingerprint = source.fingerprint
-    _check_same(store, fingerprint, prompts, config)
+        found = source
+    _check_same(store, found, prompts, config)
     return store.manifest
 
 
@@ -90,48 +99,113 @@ def model_records(config: Config) -> dict[str, ModelRecord]:
 
 def job_of(store: ProjectStore) -> VideoJob:
     """The job that continues a project, from its own records alone."""
-    manifest = store.manifest
-    source = manifest.source
-    stored = from_dict(dict(manifest.config))
-    spec = SessionSpec(
-        width=source.width,
-        height=source.height,
-        frame_count=source.frame_count,
-        chunk_size=manifest.chunk_size,
-        objects=manifest.objects,
-        prompts=tuple(active(store.prompts())),
-        propagation=stored.propagation,
-        refinement=stored.refinement,
-    )
-    reader = source.reader if source.reader in _NAMED_READERS else "auto"
-    return VideoJob(str(store.location), source.uri, reader, spec)
+    source = store.manifest.source
+    grid = VideoGrid(source.width, source.height, source.frame_count, store.manifest.chunk_size)
+    return VideoJob(str(store.location), source.uri, _reader_of(source), grid)
 
 
-def continue_project(where: str, overrides: Config | None = None) -> tuple[VideoJob, Config]:
-    """The job and settings of an existing project; ``overrides`` brings the settings that do not decide the masks.
+def continue_project(where: str, settings: Sequence[str] = (), *, video: str | None = None) -> tuple[VideoJob, Config]:
+    """The job and settings of an existing project, all that was lost or garbled in it made due again.
 
-    Raises :class:`ProjectError` where the video is gone or another one.
+    ``settings`` may change how it runs (``cluster``, ``credits``, ``runtime.device``) and say where its weights lie now;
+    ``video`` says where its video lies now. Raises :class:`ConfigError` for a setting that would change the masks, and
+    :class:`ProjectError` where the video or the weights are gone or others.
     """
     store = ProjectStore.open(where, write=False)
     manifest = store.manifest
-    with open_video(manifest.source.uri, reader=job_of(store).reader) as reader:
-        found = reader.info
-    if (found.frame_count, found.fingerprint) != (manifest.source.frame_count, manifest.source.fingerprint):
-        raise ProjectError(
-            f"{manifest.source.uri} is not the video that {where} was made for (it has changed since); put the original back."
-        )
-    config = from_dict(dict(manifest.config))
-    if overrides is not None:
-        config.credits, config.cluster = overrides.credits, overrides.cluster
-        config.runtime.device = overrides.runtime.device
+    config = _with_settings(from_dict(dict(manifest.config)), settings, where)
+    _check_video(manifest.source, where, video)
+    drop_damaged(where)
+    if len(due_work(store).up_to_date) < manifest.chunk_count:  # a finished project needs no weights
+        _check_weights(manifest, config, where)
+    if video is not None and absolute(video) != manifest.source.uri:
+        with ProjectStore.open(where, write=True) as writing:
+            writing.move_source(absolute(video))
     return job_of(store), config
 
 
-def settle(config: Config) -> Config:
+def settle(config: Config, where: str | None = None) -> Config:
     """``config`` with the number of threads written down: another number sums in another order and changes the last bits, and
     a project may be continued on another machine.
+
+    Where none is asked for, it is that of the project at ``where``, or of the first of the projects below it; then that of
+    this machine's cores.
     """
-    return replace(config, runtime=replace(config.runtime, threads=config.runtime.threads or os.cpu_count() or 1))
+    threads = config.runtime.threads or (0 if where is None else _stored_threads(where)) or os.cpu_count() or 1
+    return replace(config, runtime=replace(config.runtime, threads=threads))
+
+
+def _stored_threads(where: str) -> int:
+    folder = Location.parse(where)
+    places = [folder, *(folder / name for name in folder.children())]
+    for place in places:
+        try:
+            return from_dict(dict(Manifest.read(place).config)).runtime.threads
+        except (ProjectError, ConfigError, StorageError):
+            continue  # no project; a damaged one is named when its turn comes
+    return 0
+
+
+def _complete_log(store: ProjectStore, prompts: Sequence[Prompt]) -> None:
+    """The command that made the project may have died before it had written down all prompts; repeated, it goes on."""
+    existing = store.prompts()
+    missing = [p for p in prompts if not already_asked([p], existing)]
+    given = Counter(p.object_name for p in existing)
+    if missing and all(given[p.object_name] < store.manifest.asked.get(p.object_name, 0) for p in missing):
+        store.append_prompts(missing)
+
+
+def _with_settings(config: Config, settings: Sequence[str], where: str) -> Config:
+    """The project's ``config`` with what ``settings`` may change."""
+    asked = load_config(settings)
+    given = tuple(given_settings(settings))
+    stored = flat(config)
+    for name, value in flat(asked).items():
+        if within(name, given) and within(name, (*DECIDING, *KEPT)) and name not in _WEIGHTS and value != stored[name]:
+            raise ConfigError(
+                f"{where} was made with {name}={stored[name]}, and {value} would give other masks: leave it out, "
+                "or start another project with tam-dist track."
+            )
+    config.credits, config.cluster = asked.credits, asked.cluster
+    config.runtime.device = asked.runtime.device
+    for name in _WEIGHTS:
+        if within(name, given):
+            setattr(config.models, name.removeprefix("models."), flat(asked)[name])
+    return config
+
+
+def _check_video(source: VideoInfo, where: str, video: str | None) -> None:
+    try:
+        with open_video(absolute(video or source.uri), reader=_reader_of(source)) as reader:
+            found = reader.info
+    except VideoError as error:
+        if video is not None or "://" in source.uri or Path(source.uri).exists():
+            raise
+        raise ProjectError(f"{source.uri}, the video of {where}, is gone: say where it lies now with --video.") from error
+    if not _same_video(source, found):
+        raise ProjectError(
+            f"{video or source.uri} is not the video that {where} was made for (or it has changed since): put the original "
+            "back, or say where it lies with --video."
+        )
+
+
+def _same_video(one: VideoInfo, other: VideoInfo) -> bool:
+    """By content; where the two fingerprints are of different kinds, by all that is known of the frames as well."""
+    known = [(v.frame_count, v.width, v.height, v.time_base) for v in (one, other)]
+    return known[0] == known[1] and same_content(one.fingerprint, other.fingerprint)
+
+
+def _check_weights(manifest: Manifest, config: Config, where: str) -> None:
+    for role, record in model_records(config).items():
+        if role in manifest.models and manifest.models[role].sha256 != record.sha256:
+            raise ProjectError(
+                f"{where} was made with other {role} weights than {record.name} is now (SHA-256 "
+                f"{manifest.models[role].sha256[:12]}…): say where those lie with models.{role}=FILE."
+            )
+
+
+def _reader_of(source: VideoInfo) -> str:
+    return source.reader if source.reader in _NAMED_READERS else "auto"
 
 
 def _model_record(name: str, role: Kind) -> ModelRecord:
@@ -146,25 +220,30 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 (they 
     return sha256(path)
 
 
-def _check_same(store: ProjectStore, fingerprint: str, prompts: Sequence[Prompt], config: Config) -> None:
+def _check_same(store: ProjectStore, video: VideoInfo, prompts: Sequence[Prompt], config: Config) -> None:
     where, manifest = store.location, store.manifest
     choice = "choose another --out, or discard it and start anew with tam-dist track --force"
-    if manifest.source.fingerprint != fingerprint:
+    if not _same_video(manifest.source, video):
         raise ProjectExistsError(f"{where} is a project of another video, {manifest.source.uri}: {choice}.")
     existing = store.prompts()
     if existing and not already_asked(prompts, existing):
         raise ProjectExistsError(f"{where} is a project of the same video with other prompts: {choice}.")
     for role, record in model_records(config).items():
-        if manifest.models[role].sha256 != record.sha256:
-            raise ProjectExistsError(f"{where} was made with other {role} weights ({manifest.models[role].name}): {choice}.")
-    changed = _first_difference(manifest.config, to_dict(config))
+        if role not in manifest.models or manifest.models[role].sha256 != record.sha256:
+            raise ProjectExistsError(f"{where} was made with other {role} weights ({_name_of(manifest, role)}): {choice}.")
+    changed = _first_difference(from_dict(dict(manifest.config)), config)
     if changed is not None:
         raise ProjectExistsError(f"{where} was made with another {changed}: {choice}.")
 
 
-def _first_difference(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
-    for section in _DECISIVE:
-        for key, value in asked[section].items():
-            if stored[section][key] != value and (section, key) not in (("runtime", "threads"), ("runtime", "device")):
-                return f"{section}.{key} ({stored[section][key]}, now {value})"
+def _name_of(manifest: Manifest, role: str) -> str:
+    return manifest.models[role].name if role in manifest.models else "none"
+
+
+def _first_difference(stored: Config, asked: Config) -> str | None:
+    """Weights are compared by content, not by where they lie."""
+    before = flat(stored)
+    for name, value in flat(asked).items():
+        if within(name, (*DECIDING, *KEPT)) and not within(name, ("models",)) and before[name] != value:
+            return f"{name} ({before[name]}, now {value})"
     return None

@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.masks import FrameRows
-from storage.project_store import ProjectStatus, ProjectStore
+from storage.masks import FrameIndex, FrameRows
+from storage.project_store import ProjectStore
 from storage.prompt_log import active
+from storage.run_state import ProjectStatus
 from tam_dist.config import Config, from_dict
 from tam_dist.prompts import known_object
 from tam_dist.types import BoolArray, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array, VideoInfo
@@ -97,8 +98,8 @@ class Project:
 
 @dataclass(frozen=True)
 class ObjectMasks:
-    """One object's masks, bool (T, H, W), read from the store as they are indexed: ``masks[7]`` (H, W), ``masks[10:20]`` (10,
-    H, W).
+    """One object's masks, bool (T, H, W), read from the store as they are indexed, with NumPy's meaning: ``masks[7]`` (H, W),
+    ``masks[10:20]`` (10, H, W).
     """
 
     store: ProjectStore
@@ -111,7 +112,7 @@ class ObjectMasks:
     def __len__(self) -> int:
         return len(self.store.labels)
 
-    def __getitem__(self, frames: int | slice | Sequence[int]) -> BoolArray:
+    def __getitem__(self, frames: FrameIndex) -> BoolArray:
         mask: BoolArray = self.store.labels[frames] == self.object.id
         return mask
 

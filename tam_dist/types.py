@@ -40,7 +40,7 @@ class VideoInfo:
 
     ``width`` and ``height`` are those of the frames handed out, after rotation. ``declared_frames`` is what the container
     claims where that is more than can be decoded (a file cut off in the middle), else None. ``fingerprint`` identifies
-    the content cheaply: size and modification time, or a remote object's etag.
+    the content cheaply: size and a hash of sampled blocks, or a remote object's etag.
     """
 
     uri: str
@@ -203,13 +203,24 @@ class SegmentedMask:
 # --- what tracking gives back ----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What a chunk's masks were made from, as SHA-256 (hex) of the ``prompts`` in force up to its end, the ``weights``, and
+    the ``settings`` that decide masks. Masks on another basis than that of today are stale.
+    """
+
+    prompts: str
+    weights: str
+    settings: str
+
+
 @dataclass(frozen=True, eq=False)
 class ChunkResult:
     """The masks of one whole chunk, as they are stored.
 
     ``labels`` uint8 or uint16 (n, H, W), 0 background, else the object's id; ``quality`` float32 (n, K) in 0..1, NaN = not
     tracked; ``origin`` uint8 (n, K) of :class:`Origin`; column k belongs to object id k + 1. ``prompts`` are the uuids
-    applied in this chunk.
+    applied in this chunk; ``basis`` is what they were made from, None where nobody asks.
     """
 
     index: int
@@ -218,6 +229,7 @@ class ChunkResult:
     quality: FloatArray
     origin: UInt8Array
     prompts: tuple[str, ...] = ()
+    basis: Basis | None = None
 
 
 @dataclass(frozen=True, eq=False)

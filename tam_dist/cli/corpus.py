@@ -64,9 +64,9 @@ def run_command(
     from tam_dist.preparation import settle
 
     name = checked_executor(executor)
-    config = settle(load_config(settings or []))
-    lines = read_corpus(corpus, prompt_rule(click, box, labels, absent, prompts))
     folder = absolute(out)
+    config = settle(load_config(settings or []), folder)
+    lines = read_corpus(corpus, prompt_rule(click, box, labels, absent, prompts))
     with stop_on_interrupt() as stop, RunDisplay(quiet=quiet) as display:
         outcome = run_corpus(lines, folder, config, name, address=address, show=display, stop=stop)
     _show(outcome, folder, as_json=as_json)

@@ -63,7 +63,7 @@ def track(
     where = default_project(video) if out is None else out
     refuse_run(Location.parse(where))
     refuse_foreign(Location.parse(where))
-    config = settle(load_config(settings or []))
+    config = settle(load_config(settings or []), None if force else where)
     asked = collect(clicks=click or (), boxes=box or (), labels=labels or (), absences=absent or (), files=prompts or ())
     job = prepare(video, asked, where, config, force=force)
     return _finish(job, config, executor, address, overlay=overlay, as_json=as_json, quiet=quiet)
@@ -73,17 +73,20 @@ def track(
 def resume(
     project: Annotated[str, typer.Argument(help="The project's folder or URL.", metavar="PROJECT")],
     settings: Settings = None,
+    video: Annotated[str | None, typer.Option(help="Where the project's video lies now.", metavar="PATH")] = None,
     executor: Executor = "ray",
     address: Address = None,
     overlay: Annotated[bool, typer.Option(help="Also write overlay.mp4 and sheet.png into the project.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Continue a project where its last run ended. Settings that decide the masks are the project's own."""
-    from tam_dist.config import load_config
+    """Continue a project where its last run ended, and track again what was lost or damaged in it since.
+
+    Settings that decide the masks are the project's own.
+    """
     from tam_dist.preparation import continue_project
 
-    job, config = continue_project(project, load_config(settings or []))
+    job, config = continue_project(project, settings or [], video=video)
     return _finish(job, config, executor, address, overlay=overlay, as_json=as_json, quiet=quiet)
 
 

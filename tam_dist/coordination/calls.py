@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from tam_dist.tracking.spec import SessionSpec
-
 #: Opaque to the scheduler.
 Payload = Any
 
@@ -51,14 +49,12 @@ class Call:
 
 @dataclass(frozen=True)
 class OpenProject(Call):
-    """Writer: take the project's lock. Receipt: :class:`ProjectReceipt`; payload: the newest usable checkpoint, or None."""
+    """Writer: take the project's lock and see what is to be done. Receipt: :class:`ProjectReceipt`; payload: SessionStart."""
 
 
 @dataclass(frozen=True)
 class OpenSession(Call):
-    """Propagator: open a session, from the checkpoint in the payload if there is one."""
-
-    spec: SessionSpec
+    """Propagator: open a session (payload: the SessionStart that the project's opening gave)."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +136,12 @@ class Receipt:
 
 @dataclass(frozen=True)
 class ProjectReceipt(Receipt):
-    """``next_chunk``: the first one to track, behind the checkpoint handed out; ``committed``: chunks already in the store."""
+    """``next_chunk``: the first one to track, behind the checkpoint handed out; ``committed``: the chunks whose stored masks
+    are what the project asks for now. The others are due.
+    """
 
     next_chunk: int
-    committed: int
+    committed: frozenset[int]
 
 
 @dataclass(frozen=True)

@@ -195,14 +195,13 @@ class Scheduler:
             case Write(), _:
                 self._on_written(call, run)
 
-    def _on_project(self, run: VideoRun, receipt: ProjectReceipt, checkpoint: Payload) -> None:
-        run.next_chunk = run.saved_chunk = receipt.next_chunk
-        run.committed = receipt.committed
-        self._tell(VideoStarted(run.job.project, run.committed, run.next_chunk, run.frames_done))
-        if run.committed == run.job.spec.chunk_count:  # also where the newest checkpoint lies before the end
+    def _on_project(self, run: VideoRun, receipt: ProjectReceipt, start: Payload) -> None:
+        run.opened(receipt.next_chunk, receipt.committed)
+        self._tell(VideoStarted(run.job.project, len(run.committed), run.next_chunk, run.frames_done))
+        if not run.end:  # nothing is due, also where the newest checkpoint lies before the end
             self._close(run, VideoState.DONE)
         else:
-            self._submit(run.propagator, OpenSession(run.job.project, run.generation, run.job.spec), checkpoint)
+            self._submit(run.propagator, OpenSession(run.job.project, run.generation), start)
 
     def _on_tracked(self, call: Step | Resume, run: VideoRun, step: Payload) -> None:
         run.current = None
@@ -216,8 +215,8 @@ class Scheduler:
     def _on_written(self, call: Write, run: VideoRun) -> None:
         run.writing.pop(call.chunk, None)
         run.deaths.pop(call.chunk, None)
-        new = call.chunk >= run.committed
-        run.committed = max(run.committed, call.chunk + 1)
+        new = call.chunk not in run.committed
+        run.committed.add(call.chunk)
         self._tell(ChunkCommitted(call.video, call.chunk, run.frames_of(call.chunk), run.frames_done, new))
         if run.state is VideoState.CLOSING:
             self._finish_closing(run)

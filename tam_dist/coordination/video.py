@@ -6,19 +6,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tam_dist.coordination.calls import Payload, WorkerId
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import VideoGrid
 
 
 @dataclass(frozen=True)
 class VideoJob:
     """A video to be tracked. ``project`` (its location) is its identity; ``reader`` is the one the project was made with,
-    since another could decode other pixels.
+    since another could decode other pixels. What is asked for, and what of it is due, the project itself says when it is
+    opened.
     """
 
     project: str
     uri: str
     reader: str
-    spec: SessionSpec
+    spec: VideoGrid
 
 
 class VideoState(StrEnum):
@@ -41,10 +42,10 @@ FINAL = frozenset({VideoState.DONE, VideoState.FAILED, VideoState.CANCELLED, Vid
 class VideoRun:
     """Mutable bookkeeping of one video; the scheduler alone changes it.
 
-    ``next_chunk`` is the next one to be tracked, ``saved_chunk`` the one behind the newest checkpoint, ``committed`` the
-    number stored. ``current`` is the chunk with the propagator or waiting for a refiner, ``question`` the step result that
-    the refiner is to answer. ``saving``: a snapshot was asked for and is
-    not there yet. ``deaths`` counts worker deaths by the chunk they happened on.
+    ``next_chunk`` is the next one to be tracked, ``saved_chunk`` the one behind the newest checkpoint, ``committed`` those
+    whose stored masks are up to date, ``end`` the one behind the last that was due when the project was opened. ``current``
+    is the chunk with the propagator or waiting for a refiner, ``question`` the step result that the refiner is to answer.
+    ``saving``: a snapshot was asked for and is not there yet. ``deaths`` counts worker deaths by the chunk they happened on.
     """
 
     job: VideoJob
@@ -58,7 +59,8 @@ class VideoRun:
     writer: WorkerId | None = None
     next_chunk: int = 0
     saved_chunk: int = 0
-    committed: int = 0
+    committed: set[int] = field(default_factory=set)
+    end: int = 0
     decoding: set[int] = field(default_factory=set)
     decoded: dict[int, Payload] = field(default_factory=dict)
     current: Payload | None = None
@@ -75,7 +77,7 @@ class VideoRun:
 
     @property
     def finished(self) -> bool:
-        return self.next_chunk >= self.job.spec.chunk_count and self.idle and not self.writing
+        return self.next_chunk >= self.end and self.idle and not self.writing
 
     def frames_of(self, chunk: int) -> int:
         spec = self.job.spec
@@ -88,12 +90,20 @@ class VideoRun:
     @property
     def frames_done(self) -> int:
         spec = self.job.spec
-        return min(self.committed * spec.chunk_size, spec.frame_count)
+        short = spec.chunk_size - self.frames_of(spec.chunk_count - 1) if spec.chunk_count - 1 in self.committed else 0
+        return len(self.committed) * spec.chunk_size - short
+
+    def opened(self, next_chunk: int, committed: frozenset[int]) -> None:
+        """What the project said: where to go on, and which chunks are up to date."""
+        self.next_chunk = self.saved_chunk = next_chunk
+        self.committed = set(committed)
+        chunks = self.job.spec.chunk_count
+        self.end = next((c + 1 for c in reversed(range(chunks)) if c not in committed), 0)
 
     def chunks_to_decode(self, credit: int) -> list[int]:
         """Chunks to ask the decoder for now, so that at most ``credit`` are decoded or being decoded ahead of the tracker."""
         first = self.next_chunk if self.idle else self.next_chunk + 1
-        wanted = range(first, min(first + credit, self.job.spec.chunk_count))
+        wanted = range(first, min(first + credit, self.end))
         room = credit - len(self.decoded) - len(self.decoding)
         return [c for c in wanted if c not in self.decoded and c not in self.decoding][: max(room, 0)]
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from storage.project_store import ProjectStore
+from tam_dist.due import due_work
 from tam_dist.errors import PromptError
 from tam_dist.inspection.saving import save_figure
 from tam_dist.media.chunks import read_chunk
@@ -28,6 +29,7 @@ from tam_dist.tracking.assessment import Decision, Observation
 from tam_dist.tracking.quality.model import scorer_for
 from tam_dist.tracking.refinement.acceptance import Verdict
 from tam_dist.tracking.session import Models, TrackingSession
+from tam_dist.tracking.snapshot import is_readable
 from tam_dist.types import BoolArray, FrameChunk, StepResult, TrackedObject, UInt8Array
 
 _GROUND, _INK, _DIM = "#131418", "#eceef2", "#8b909c"
@@ -54,7 +56,7 @@ def explain_frame(where: str, number: int) -> Explanation:
     _, config = continue_project(where)
     store = ProjectStore.open(where, write=False)
     job = job_of(store)
-    spec = job.spec
+    spec = due_work(store).spec
     if not 0 <= number < spec.frame_count:
         raise PromptError(f"There is no frame {number}: {where} has frames 0 to {spec.frame_count - 1}.")
     device = configure_torch(config.runtime)
@@ -68,7 +70,7 @@ def explain_frame(where: str, number: int) -> Explanation:
             seen.append(each)
 
     target = number // spec.chunk_size
-    kept = store.checkpoint(target)
+    kept = store.checkpoint(target, is_readable)
     if kept is None:
         session, first = TrackingSession(spec, models, watch=watch), 0
     else:

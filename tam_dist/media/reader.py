@@ -16,7 +16,7 @@ from tam_dist.media.image_folder import ImageFolderReader, build_folder_index
 from tam_dist.media.index import Int64Array, VideoIndex
 from tam_dist.media.indexing import build_index
 from tam_dist.media.pyav_reader import PyAVReader
-from tam_dist.media.source import Source, resolve
+from tam_dist.media.source import Source, resolve, same_content
 from tam_dist.types import UInt8Array, VideoInfo
 
 
@@ -52,7 +52,7 @@ def open_video(uri: str | Path, *, reader: str = "auto", index: VideoIndex | Non
     if reader not in ("auto", "pyav", "decord"):
         raise VideoError(f"There is no video reader {reader!r}; media.reader is auto, pyav or decord.")
     source = resolve(uri)
-    if index is not None:
+    if index is not None and not source.is_folder:
         _check_unchanged(source, index)
     if source.is_folder:
         return ImageFolderReader(source, index or build_folder_index(source))
@@ -74,6 +74,6 @@ def probe(uri: str | Path) -> VideoInfo:
 
 
 def _check_unchanged(source: Source, index: VideoIndex) -> None:
-    """The size must be the indexed one; times may differ between machines that hold copies of one file."""
-    if source.fingerprint().split("-")[:1] != index.fingerprint.split("-")[:1]:
+    """Machines that hold copies of one file agree on its content; where only sizes can be compared, on that."""
+    if not same_content(source.fingerprint(), index.fingerprint):
         raise VideoError(f"{source.uri} has changed since it was indexed; put the original back, or start a new project.")

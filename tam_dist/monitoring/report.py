@@ -150,7 +150,7 @@ class RunRecorder:
     def add(self, name: str, job: VideoJob) -> None:
         """A video that will be run from now on."""
         spec = job.spec
-        height, width = propagation_size(spec.height, spec.width, spec.propagation.short_side)
+        height, width = propagation_size(spec.height, spec.width, self._conditions.short_side)
         self._videos[name] = self._jobs[job.project] = _VideoAccount(
             VideoReport(name, job.uri, VideoState.WAITING.value, 0, spec.frame_count),
             spec.height * spec.width / 1e6,

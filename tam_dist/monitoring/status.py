@@ -47,10 +47,12 @@ def look(where: str) -> FolderStatus:
     if (folder / MANIFEST).exists():
         project = _of_project(folder)
         videos = tuple(replace(project, frames_per_second=v.frames_per_second) for v in report.videos) if report else (project,)
-    elif report is not None:
+    elif report is not None and not ProjectStore.remains(folder):
         videos = report.videos
     else:
         videos = tuple(_of_project(folder / name) for name in folder.children() if (folder / name / MANIFEST).exists())
+        if ProjectStore.remains(folder):
+            raise ProjectError(f"{where} has the files of a project but no {MANIFEST}: restore that file from a copy.")
         if not videos:
             raise ProjectError(f"{where} is neither a project nor the folder of a run: check the path.")
     holder = lock.holder(folder)

@@ -8,7 +8,7 @@ inline and in an actor.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -127,7 +127,7 @@ class TrackingSession:
             masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), number in chunk.cuts)))
             masks.applied.extend(uuid for each in prompts for uuid in each.uuids)
         yield from self._settle_deferred(masks)
-        return masks.result()
+        return replace(masks.result(), basis=self._spec.basis(chunk.index))
 
     def _changes_objects(self, number: int) -> bool:
         leaving = self._plan.gone_for_good(number, self._spec.frame_count)

@@ -3,36 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from tam_dist.config import PropagationConfig, RefinementConfig, refinement_off
-from tam_dist.types import Prompt, TrackedObject
+from tam_dist.tracking.basis import PromptDigests
+from tam_dist.types import Basis, Prompt, TrackedObject
 
 #: Above this many objects label maps are uint16 (255 is DAVIS's void label).
 MAX_UINT8_OBJECTS = 254
 
 
 @dataclass(frozen=True)
-class SessionSpec:
-    """``width`` and ``height`` in pixels of the source; ``prompts`` are the active ones (none undone)."""
+class VideoGrid:
+    """A video's size and the grid of its chunks: all that scheduling needs to know. ``width`` and ``height`` in pixels of the
+    source.
+    """
 
     width: int
     height: int
     frame_count: int
     chunk_size: int
-    objects: tuple[TrackedObject, ...]
-    prompts: tuple[Prompt, ...]
-    propagation: PropagationConfig
-    refinement: RefinementConfig = field(default_factory=refinement_off)
 
     @property
     def chunk_count(self) -> int:
         return -(-self.frame_count // self.chunk_size)
 
+    def stop_of(self, chunk: int) -> int:
+        """The frame behind the chunk's last."""
+        return min((chunk + 1) * self.chunk_size, self.frame_count)
+
+
+@dataclass(frozen=True)
+class SessionSpec(VideoGrid):
+    """``prompts`` are those in force (none undone). ``weights`` and ``settings`` are digests of all else that decides the
+    masks; they are recorded, and influence nothing.
+    """
+
+    objects: tuple[TrackedObject, ...]
+    prompts: tuple[Prompt, ...]
+    propagation: PropagationConfig
+    refinement: RefinementConfig = field(default_factory=refinement_off)
+    weights: str = ""
+    settings: str = ""
+
     @property
     def label_dtype(self) -> np.dtype:
         return label_dtype(len(self.objects))
+
+    def basis(self, chunk: int) -> Basis:
+        """What the masks of ``chunk`` are made from in a session of this spec."""
+        return Basis(self._prompt_digests.before(self.stop_of(chunk)), self.weights, self.settings)
+
+    @cached_property
+    def _prompt_digests(self) -> PromptDigests:
+        return PromptDigests(self.objects, self.prompts, self.frame_count)
+
+
+@dataclass(frozen=True)
+class SessionStart:
+    """What a session is opened from: the spec, and the state to go on from (None: from the first frame)."""
+
+    spec: SessionSpec
+    checkpoint: bytes | None = None
 
 
 def label_dtype(object_count: int) -> np.dtype:

@@ -12,6 +12,7 @@ from tam_dist.models.runtime import configure_torch
 from tam_dist.models.xmem.weights import load_network
 from tam_dist.tracking.quality.model import scorer_for
 from tam_dist.tracking.session import Models, TrackingSession
+from tam_dist.tracking.spec import SessionStart
 from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
@@ -37,7 +38,7 @@ class PropagatorWorker:
         watch = Stopwatch()
         match call:
             case OpenSession():
-                self._sessions[call.video] = _Open(call.generation, self._open(call, payloads[0]))
+                self._sessions[call.video] = _Open(call.generation, self._open(payloads[0]))
                 return Receipt(watch.seconds), None
             case Step() | Resume():
                 session = self._session(call)
@@ -56,11 +57,11 @@ class PropagatorWorker:
     def close(self) -> None:
         self._sessions.clear()
 
-    def _open(self, call: OpenSession, checkpoint: bytes | None) -> TrackingSession:
+    def _open(self, start: SessionStart) -> TrackingSession:
         models = Models(self._network, self._scorer, self._device, self._encode_ahead)
-        if checkpoint is None:
-            return TrackingSession(call.spec, models)
-        return TrackingSession.restore(call.spec, models, checkpoint)
+        if start.checkpoint is None:
+            return TrackingSession(start.spec, models)
+        return TrackingSession.restore(start.spec, models, start.checkpoint)
 
     def _session(self, call: Call) -> TrackingSession:
         """The session of the call's generation. A call that reaches a restarted worker must not run on an empty state: the

@@ -33,7 +33,7 @@ from tam_dist.coordination.calls import (
     Write,
 )
 from tam_dist.errors import WorkerDiedError
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import SessionSpec, SessionStart
 from tam_dist.types import (
     ChunkResult,
     FrameChunk,
@@ -122,7 +122,7 @@ class _Session:
             labels[offset] = _pattern(self.state, self.spec)
             quality[offset] = self.state[0] / 255
         origin = np.full((count, objects), Origin.PROPAGATED, np.uint8)
-        return ChunkResult(chunk.index, chunk.start, labels, quality, origin)
+        return ChunkResult(chunk.index, chunk.start, labels, quality, origin, basis=self.spec.basis(chunk.index))
 
 
 def _pattern(state: bytes, spec: SessionSpec) -> LabelArray:
@@ -142,9 +142,10 @@ class StandInPropagator:
         watch = Stopwatch()
         match call:
             case OpenSession():
-                session = self._sessions[call.video] = _Session(call.generation, call.spec, self._pace)
-                if payloads[0] is not None:
-                    session.restore(payloads[0])
+                start: SessionStart = payloads[0]
+                session = self._sessions[call.video] = _Session(call.generation, start.spec, self._pace)
+                if start.checkpoint is not None:
+                    session.restore(start.checkpoint)
                 return Receipt(watch.seconds), None
             case Step() | Resume():
                 session = self._session(call)
@@ -211,13 +212,16 @@ class NullDecoder:
 
 
 class NullWriter:
-    """Takes chunks and forgets them: every project is new."""
+    """Takes chunks and forgets them: every project is new, and about ``spec``."""
+
+    def __init__(self, spec: SessionSpec) -> None:
+        self._spec = spec
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:  # noqa: ARG002
         watch = Stopwatch()
         match call:
             case OpenProject():
-                return ProjectReceipt(watch.seconds, 0, 0), None
+                return ProjectReceipt(watch.seconds, 0, frozenset()), SessionStart(self._spec)
             case Write() | CloseProject():
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)

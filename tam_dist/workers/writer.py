@@ -1,12 +1,14 @@
-"""Owns the projects of its videos: takes their locks, hands out checkpoints, commits chunks."""
+"""Owns the projects of its videos: takes their locks, says what is due and from which checkpoint, commits chunks."""
 
 from __future__ import annotations
 
 import time
 from typing import cast
 
-from storage.project_store import ProjectStore, RunState
+from storage.project_store import ProjectStore
+from storage.run_state import RunState
 from tam_dist.coordination.calls import Call, CloseProject, OpenProject, Payload, ProjectReceipt, Receipt, Write
+from tam_dist.due import due_work, start_of
 from tam_dist.errors import ProjectLockedError
 from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
@@ -35,10 +37,10 @@ class WriterWorker:
         match call:
             case OpenProject():
                 store = self._store(call.video, patience=self._patience)
+                work = due_work(store)
                 store.set_state("running")
-                newest = store.checkpoint(store.next_chunk)
-                behind, state = (0, None) if newest is None else (newest[0] + 1, newest[1])
-                return ProjectReceipt(watch.seconds, behind, store.next_chunk), state
+                next_chunk, start = start_of(store, work)
+                return ProjectReceipt(watch.seconds, next_chunk, work.up_to_date), start
             case Write():
                 self._write(self._store(call.video), call.chunk, payloads[0])
                 return Receipt(watch.seconds), None

@@ -17,10 +17,10 @@ from tam_dist.coordination.events import Event, VideoEnded
 from tam_dist.coordination.mailboxes import EventBatch
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import ResourceError
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import VideoGrid
 
 CONFIG = load_config([])
-JOB = VideoJob("p", "v", "pyav", SessionSpec(8, 8, 1, 1, (), (), CONFIG.propagation))
+JOB = VideoJob("p", "v", "pyav", VideoGrid(8, 8, 1, 1))
 UNREACHABLE = ActorUnavailableError("no route", b"0" * 16)
 DEAD = ActorDiedError()
 

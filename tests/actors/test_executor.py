@@ -32,7 +32,7 @@ from tam_dist.coordination.calls import (
     WorkerId,
 )
 from tam_dist.errors import ResourceError, VideoError, WeightsError, WorkerDiedError
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import SessionSpec, SessionStart
 from tam_dist.types import FrameChunk, StepResult, TrackedObject
 from tam_dist.workers.base import Worker
 from tests.actors.standins import STAND_INS
@@ -110,7 +110,7 @@ def slow(*tenths: int) -> Sequence[Segment]:
 
 
 def test_frames_go_from_actor_to_actor_as_references(executor: RayExecutor, config: Config, frames: str) -> None:
-    assert one(executor, PROPAGATOR, OpenSession("p", 0, spec(config)), None).error is None
+    assert one(executor, PROPAGATOR, OpenSession("p", 0), SessionStart(spec(config))).error is None
     decoded = one(executor, DECODER, decode(frames, 0))
     assert isinstance(decoded.payload, ray.ObjectRef)
     step = one(executor, PROPAGATOR, Step("p", 0, 0, False), decoded.payload)
@@ -147,7 +147,7 @@ def test_missing_weights_are_told_by_every_call(executor: RayExecutor) -> None:
 def test_a_restarted_propagator_refuses_a_step_of_its_predecessors_session(
     executor: RayExecutor, config: Config, frames: str
 ) -> None:
-    assert one(executor, PROPAGATOR, OpenSession("q", 4, spec(config)), None).error is None
+    assert one(executor, PROPAGATOR, OpenSession("q", 4), SessionStart(spec(config))).error is None
     chunk = one(executor, DECODER, decode(frames, 0)).payload
     stale = one(executor, PROPAGATOR, Step("q", 3, 0, False), chunk)
     assert isinstance(stale.error, WorkerDiedError)

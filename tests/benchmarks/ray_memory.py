@@ -21,7 +21,7 @@ from tam_dist.coordination.calls import Role
 from tam_dist.coordination.events import ChunkCommitted, Event
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import SessionSpec, VideoGrid
 from tam_dist.types import TrackedObject
 from tam_dist.workers.base import Worker
 from tam_dist.workers.standin import NullDecoder, NullWriter, Pace, StandInPropagator, StandInRefiner
@@ -44,6 +44,10 @@ class MemoryPropagator(WorkerActor):
         return StandInPropagator(PACE)
 
 
+#: Of any length: the stand-ins look at the size alone.
+SPEC = SessionSpec(SIZE[1], SIZE[0], 1 << 40, CHUNK, (TrackedObject(1, "a", (0, 0, 0)),), (), load_config().propagation)
+
+
 class MemoryRefiner(WorkerActor):
     role = Role.REFINER
 
@@ -55,7 +59,7 @@ class MemoryWriter(WorkerActor):
     role = Role.WRITER
 
     def build(self, setup: ActorSetup) -> Worker:
-        return NullWriter()
+        return NullWriter(SPEC)
 
 
 CLASSES = {
@@ -99,11 +103,8 @@ def main() -> None:
                 flush=True,
             )
 
-    spec = SessionSpec(
-        SIZE[1], SIZE[0], arguments.chunks * CHUNK, CHUNK, (TrackedObject(1, "a", (0, 0, 0)),), (), config.propagation
-    )
     scheduler = Scheduler(executor, config, listen)
-    scheduler.add(VideoJob("memory", "memory", "pyav", spec))
+    scheduler.add(VideoJob("memory", "memory", "pyav", VideoGrid(SIZE[1], SIZE[0], arguments.chunks * CHUNK, CHUNK)))
     scheduler.run()
     time.sleep(2)  # Ray frees in batches
     print(f"after the last commit: store {store_megabytes():.0f} MB")

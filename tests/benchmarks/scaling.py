@@ -40,7 +40,7 @@ from tam_dist.coordination.calls import Call, Payload, Receipt, Role, WorkerId
 from tam_dist.coordination.events import CallFinished, ChunkCommitted, ChunkTracked, Event, VideoEnded
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import SessionSpec, VideoGrid
 from tam_dist.types import TrackedObject
 from tam_dist.workers.base import Worker
 from tam_dist.workers.standin import NullDecoder, NullWriter, Pace, StandInPropagator, StandInRefiner
@@ -48,6 +48,10 @@ from tam_dist.workers.standin import NullDecoder, NullWriter, Pace, StandInPropa
 PACE = Pace(frame_seconds=0.020, ask_every=8, answer_seconds=0.150)
 SIZE = (8, 8)
 CHUNK = 16
+
+
+#: Of any length: the stand-ins look at the size alone.
+SPEC = SessionSpec(SIZE[1], SIZE[0], 1 << 40, CHUNK, (TrackedObject(1, "a", (0, 0, 0)),), (), load_config().propagation)
 
 
 def make(role: Role) -> Worker:
@@ -59,7 +63,7 @@ def make(role: Role) -> Worker:
         case Role.REFINER:
             return StandInRefiner(PACE)
         case Role.WRITER:
-            return NullWriter()
+            return NullWriter(SPEC)
 
 
 class Lanes(WorkerActor):
@@ -200,7 +204,7 @@ def main() -> None:
             f"video{n}",
             f"video{n}",
             "pyav",
-            SessionSpec(SIZE[1], SIZE[0], chunks * CHUNK, CHUNK, (TrackedObject(1, "a", (0, 0, 0)),), (), config.propagation),
+            VideoGrid(SIZE[1], SIZE[0], chunks * CHUNK, CHUNK),
         )
         for n in range(videos)
     ]

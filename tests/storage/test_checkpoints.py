@@ -72,3 +72,14 @@ def test_thin_removes_what_is_not_kept(project: Location) -> None:
         store.write(chunk, b"")
         store.thin()
     assert store.chunks() == [15, 17, 18, 19]
+
+
+def test_a_budget_leaves_what_is_missed_most(project: Location) -> None:
+    store = CheckpointStore(project, every=1, keep=99)
+    for chunk in (3, 7, 11, 13, 14):
+        store.write(chunk, bytes(100))
+    assert store.shrink(500) == 0
+    assert store.shrink(350) == 200
+    assert store.chunks() == [3, 7, 11]
+    assert store.shrink(0) == 300
+    assert store.chunks() == []

@@ -38,7 +38,7 @@ def test_a_chunk_being_rewritten_does_not_count(project: Location) -> None:
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"prompts": [], "more": 1}'])
 def test_a_damaged_record_is_named(project: Location, content: bytes) -> None:
     (project / "commits" / "00000042.json").write(content)
-    with pytest.raises(SchemaError, match=r"00000042\.json is damaged: remove it"):
+    with pytest.raises(SchemaError, match=r"00000042\.json is damaged: run tam-dist resume"):
         CommitLog(project).get(42)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,3 +196,54 @@ def test_no_arrays(project: Location) -> None:
 def test_pts_must_fit(project: Location) -> None:
     with pytest.raises(ValueError, match="pts"):
         MaskStore.create(project, (T, H, W), chunk_size=CS, objects=K, pts=np.zeros(3, np.int64))
+
+
+INDICES = st.one_of(
+    st.integers(-18, 17),
+    st.slices(18),
+    st.lists(st.integers(-18, 17), max_size=6),
+    st.lists(st.integers(-18, 17), max_size=6).map(lambda found: np.array(found, np.int32)),
+    st.lists(st.booleans(), min_size=18, max_size=18),
+    st.lists(st.booleans(), min_size=18, max_size=18).map(np.array),
+)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[MaskStore, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, (18, 6, 8)).astype(np.uint8)
+    quality = rng.random((18, 2), np.float32)
+    location = Location.parse(tmp_path_factory.mktemp("filled"))
+    store = MaskStore.create(location, labels.shape, chunk_size=4, objects=2, pts=np.arange(18))
+    for start in range(0, 18, 4):
+        rows = slice(start, start + 4)
+        store.write(start, labels[rows], quality[rows], np.ones((len(labels[rows]), 2), np.uint8))
+    return store, labels, quality
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(index=INDICES)
+def test_rows_are_chosen_as_numpy_chooses_them(filled: tuple[MaskStore, np.ndarray, np.ndarray], index: Any) -> None:
+    store, labels, quality = filled
+    as_array = np.array(index, np.int64) if isinstance(index, list) and not index else index
+    assert np.array_equal(store.labels[index], labels[as_array])
+    assert np.array_equal(store.quality[index], quality[as_array])
+
+
+@pytest.mark.parametrize("index", [18, -19, [18], [True] * 17, np.zeros((2, 2), int), [0.5], "a", None, True])
+def test_a_wrong_choice_of_rows_is_an_index_error(filled: tuple[MaskStore, np.ndarray, np.ndarray], index: Any) -> None:
+    with pytest.raises(IndexError):
+        filled[0].labels[index]
+
+
+@pytest.mark.parametrize("array", ["labels", "quality", "origin"])
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", "{}", "[" * 5000, '{"shape": 1}', "shape", "codecs", "chunk_grid"])
+def test_damaged_metadata_is_one_sentence(tmp_path: Path, array: str, damage: str) -> None:
+    project = Location.parse(tmp_path)
+    MaskStore.create(project, (4, 6, 8), chunk_size=4, objects=2, pts=np.arange(4))
+    where = project / "masks.zarr" / array / "zarr.json"
+    whole = json.loads(where.read() or b"")
+    where.write((json.dumps({k: v for k, v in whole.items() if k != damage}) if damage in whole else damage).encode())
+    with pytest.raises(SchemaError, match=r"masks\.zarr") as caught:
+        getattr(MaskStore(project, write=False), array)[:]
+    assert "\n" not in str(caught.value)

@@ -62,7 +62,7 @@ def test_a_mask_survives_as_pixels() -> None:
 
 def test_the_line_has_the_documented_fields() -> None:
     fields = json.loads(encode(prompt("u")))
-    assert list(fields) == ["uuid", "time", "author", "frame", "object", "kind", "data", "undone_by"]
+    assert list(fields) == ["uuid", "time", "author", "frame", "object", "kind", "data", "undone_by", "crc"]
 
 
 def test_append_undo_and_repeat(project: Location) -> None:
@@ -137,3 +137,38 @@ def test_several_processes_append_without_loss(tmp_path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(n)]) for n in range(2)]
     assert [process.wait(60) for process in running] == [0, 0]
     assert {p.uuid for p in PromptLog(Location.parse(tmp_path)).read()} == {f"{n}-{i}" for n in range(2) for i in range(30)}
+
+
+@steady
+@given(entry=prompts, at=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_never_another_prompt(entry: Prompt, at: int, bit: int) -> None:
+    line = bytearray(encode(entry).encode())
+    line[at % len(line)] ^= 1 << bit
+    try:
+        found = decode(bytes(line), "x")
+    except SchemaError:
+        return
+    assert found == entry  # as where only the case of an escape or the crc's own key changed
+
+
+def test_a_log_of_an_earlier_version_is_read() -> None:
+    line = encode(prompt("u"))
+    fields = json.loads(line)
+    del fields["crc"]
+    assert decode(json.dumps(fields), "x") == prompt("u")
+
+
+@pytest.mark.parametrize(
+    "change", [{"frame": 10**400}, {"frame": -1}, {"frame": 1.5}, {"data": [[10**400, 1, 1]]}, {"time": "x"}]
+)
+def test_an_entry_that_makes_no_sense_is_named(change: dict[str, object]) -> None:
+    fields = json.loads(encode(prompt("u"))) | change
+    del fields["crc"]
+    with pytest.raises(SchemaError, match=r"^x is not a prompt of this version") as caught:
+        decode(json.dumps(fields), "x")
+    assert len(str(caught.value)) < 300
+
+
+def test_json_without_end_is_named() -> None:
+    with pytest.raises(SchemaError, match="x is not a prompt"):
+        decode("[" * 100_000, "x")

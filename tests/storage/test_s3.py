@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import pickle
 import socket
 import subprocess
@@ -146,3 +147,33 @@ def test_an_unreachable_service_is_one_sentence(server: subprocess.Popen[bytes],
     assert text.startswith("Reading s3://elsewhere/film/project.json failed, ")
     assert text.endswith(": check the address, the credentials and the network, then run tam-dist resume.")
     assert "\n" not in text
+
+
+def test_of_several_writers_over_one_version_one_succeeds(bucket: Location) -> None:
+    where = bucket / "x"
+    where.write(b"first")
+    version = where.version()  # type: ignore[attr-defined]
+    assert version is not None
+    assert where.replace(b"second", version)  # type: ignore[attr-defined]
+    assert not where.replace(b"third", version)  # type: ignore[attr-defined]
+    assert where.read() == b"second"
+    current = where.version()  # type: ignore[attr-defined]
+    where.remove()
+    assert not where.replace(b"fourth", current)  # type: ignore[attr-defined]
+
+
+def test_a_lease_taken_between_look_and_renewal_is_not_written_over(bucket: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = acquire(bucket, times=LeaseTimes(renew=1000))
+    look = type(held)._is_mine
+
+    def look_then_lose(self: object) -> bool:
+        mine = look(self)  # type: ignore[arg-type]
+        other = json.loads((bucket / ".lock").read() or b"") | {"owner": "other", "token": "other"}
+        (bucket / ".lock").write(json.dumps(other).encode())
+        return mine
+
+    monkeypatch.setattr(type(held), "_is_mine", look_then_lose)
+    assert not held._renew()  # type: ignore[attr-defined]
+    assert json.loads((bucket / ".lock").read() or b"")["owner"] == "other"
+    with pytest.raises(ProjectLockedError):
+        held.check()

@@ -95,7 +95,7 @@ class FakeWorker:
                 store = self.world.stores.setdefault(call.video, FakeStore())
                 newest = store.newest()
                 behind = 0 if newest is None else newest[0] + 1
-                return ProjectReceipt(0.0, behind, store.first_missing), newest
+                return ProjectReceipt(0.0, behind, frozenset(store.masks)), newest
             case OpenSession():
                 chunk, state = (-1, "") if payloads[0] is None else payloads[0]
                 self.sessions[call.video] = (call.generation, chunk + 1, state)

@@ -17,7 +17,7 @@ from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, Vide
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import StorageError, TamDistError, VideoError
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import VideoGrid
 from tests.tam_dist.coordination.simulated import FakeStore, SimulatedExecutor, World
 
 COUNTS = {Role.DECODER: 2, Role.PROPAGATOR: 2, Role.REFINER: 2, Role.WRITER: 2}
@@ -29,10 +29,8 @@ def config(*overrides: str) -> Config:
     return load_config([f"tracking.chunk_size={CHUNK}", *overrides])
 
 
-def job(name: str, chunks: int, settings_: Config | None = None) -> VideoJob:
-    used = settings_ or config()
-    spec = SessionSpec(8, 8, chunks * CHUNK - 1, CHUNK, (), (), used.propagation)
-    return VideoJob(name, f"{name}.mp4", "pyav", spec)
+def job(name: str, chunks: int) -> VideoJob:
+    return VideoJob(name, f"{name}.mp4", "pyav", VideoGrid(8, 8, chunks * CHUNK - 1, CHUNK))
 
 
 def run(world: World, jobs: Sequence[VideoJob], executor: SimulatedExecutor, used: Config | None = None) -> list[Event]:
@@ -84,7 +82,7 @@ def test_credits_bound_what_is_in_flight(decoded: int, writes: int) -> None:
 
     used = config(f"credits.decoded_chunks={decoded}", f"credits.writes={writes}")
     executor = SimulatedExecutor(world, dict.fromkeys(Role, 1), choose=starve_then_serve)
-    run(world, [job("a", 12, used)], executor, used)
+    run(world, [job("a", 12)], executor, used)
     assert world.stores["a"].masks == world.expected("a", 12)
     assert most["Write"] == writes
     assert most["Step"] == 1
@@ -111,7 +109,7 @@ def test_random_deaths_never_change_a_mask(seed: int, rate: float, videos: int) 
     used = config("cluster.max_deaths_per_chunk=100")
     names = "abcde"[:videos]
     lengths = {v: rng.randint(1, 11) for v in names}
-    run(world, [job(v, n, used) for v, n in lengths.items()], executor, used)
+    run(world, [job(v, n) for v, n in lengths.items()], executor, used)
     for video, chunks in lengths.items():
         assert world.stores[video].masks == world.expected(video, chunks)
         assert world.stores[video].state == "done"
@@ -157,7 +155,7 @@ def test_long_videos_start_first_and_places_are_respected() -> None:
     world = World()
     executor = SimulatedExecutor(world, {**COUNTS, Role.PROPAGATOR: 1})
     used = config("cluster.sessions_per_propagator=1")
-    run(world, [job("a", 2, used), job("b", 5, used), job("c", 3, used)], executor, used)
+    run(world, [job("a", 2), job("b", 5), job("c", 3)], executor, used)
     steps = "".join(c.video for _, c in executor.log if isinstance(c, Step))
     assert steps == "bbbbbcccaa"
 

@@ -28,8 +28,7 @@ from tam_dist.monitoring import monitor
 from tam_dist.monitoring.monitor import RunMonitor
 from tam_dist.monitoring.report import PREPARING, REPORT, Conditions, RunRecorder, RunReport, VideoReport, read_report
 from tam_dist.monitoring.requests import REQUESTS, ask_to_cancel, discard_requests, take_requests
-from tam_dist.tracking.spec import SessionSpec
-from tests.tam_dist.coordination.test_scheduler import config
+from tam_dist.tracking.spec import VideoGrid
 from tests.tam_dist.monitoring.test_stages import Clock
 
 CONDITIONS = Conditions("inline", "embedded", "embedded", "cpu", 480)
@@ -37,8 +36,7 @@ ROOT = "/out"
 
 
 def job(name: str, width: int = 1920, height: int = 960) -> VideoJob:
-    spec = SessionSpec(width, height, 40, 16, (), (), config("propagation.short_side=480").propagation)
-    return VideoJob(f"{ROOT}/{name}", f"{name}.mp4", "pyav", spec)
+    return VideoJob(f"{ROOT}/{name}", f"{name}.mp4", "pyav", VideoGrid(width, height, 40, 16))
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -26,8 +26,10 @@ from tam_dist.coordination.calls import (
     Write,
 )
 from tam_dist.coordination.video import VideoJob
+from tam_dist.due import due_work
 from tam_dist.errors import ProjectLockedError, VideoError, WorkerDiedError
 from tam_dist.preparation import prepare, settle
+from tam_dist.tracking.spec import SessionStart
 from tam_dist.types import ChunkResult, FrameChunk, StepResult
 from tam_dist.workers.decoder import DecoderWorker
 from tam_dist.workers.propagator import PropagatorWorker
@@ -45,6 +47,10 @@ def config(tiny_settings: tuple[str, ...]) -> Config:
 def job(tiny_video: Path, config: Config, tmp_path: Path) -> VideoJob:
     prompts = [tam_dist.mask("cat", square(4, 10)), tam_dist.click("dog", 40, 30, frame=3)]
     return prepare(str(tiny_video), prompts, str(tmp_path / "p"), config)
+
+
+def start_of(job: VideoJob) -> SessionStart:
+    return SessionStart(due_work(ProjectStore.open(job.project, write=False)).spec)
 
 
 def decode(job: VideoJob, chunk: int) -> Decode:
@@ -67,7 +73,7 @@ def test_the_decoder_gives_chunks_of_the_grid_and_forgets_closed_videos(job: Vid
 def test_a_chunk_goes_through_propagator_and_refiner(job: VideoJob, config: Config) -> None:
     propagator, refiner = PropagatorWorker(config), RefinerWorker(config)
     _, frames = DecoderWorker().run(decode(job, 0))
-    propagator.run(OpenSession(job.project, 4, job.spec), None)
+    propagator.run(OpenSession(job.project, 4), start_of(job))
     receipt, waiting = propagator.run(Step(job.project, 4, 0, snapshot=True), frames)
     assert receipt == StepReceipt(receipt.seconds, finished=False)
     assert waiting.requests[0].frame == 3
@@ -85,7 +91,7 @@ def test_a_propagator_refuses_sessions_that_it_does_not_hold(job: VideoJob, conf
     with pytest.raises(WorkerDiedError) as lost:
         worker.run(Step(job.project, 0, 0, snapshot=False), frames)
     assert not lost.value.running
-    worker.run(OpenSession(job.project, 1, job.spec), None)
+    worker.run(OpenSession(job.project, 1), start_of(job))
     for stale in (Step(job.project, 0, 0, snapshot=False), Resume(job.project, 2, 0, snapshot=False)):
         with pytest.raises(WorkerDiedError):
             worker.run(stale, frames)
@@ -101,18 +107,19 @@ def result(chunk: int) -> ChunkResult:
 
 def test_the_writer_commits_hands_out_checkpoints_and_frees_the_lock(job: VideoJob) -> None:
     writer = WriterWorker()
-    receipt, state = writer.run(OpenProject(job.project, 0))
-    assert receipt == ProjectReceipt(receipt.seconds, next_chunk=0, committed=0)
-    assert state is None
+    receipt, start = writer.run(OpenProject(job.project, 0))
+    assert receipt == ProjectReceipt(receipt.seconds, next_chunk=0, committed=frozenset())
+    assert start == start_of(job)
+    assert [p.object_name for p in start.spec.prompts] == ["cat", "dog"]
     with pytest.raises(ProjectLockedError):
         ProjectStore.open(job.project, write=True)
     for chunk, checkpoint in [(0, None), (1, b"state after 1"), (2, None)]:
         writer.run(Write(job.project, 0, chunk), StepResult(chunk=result(chunk), checkpoint=checkpoint))
-    receipt, state = writer.run(OpenProject(job.project, 1))
-    assert receipt == ProjectReceipt(receipt.seconds, next_chunk=2, committed=3)
-    assert state == b"state after 1"
+    receipt, start = writer.run(OpenProject(job.project, 1))
+    assert receipt == ProjectReceipt(receipt.seconds, next_chunk=2, committed=frozenset({0, 1, 2}))
+    assert start.checkpoint == b"state after 1"
     writer.run(Write(job.project, 1, 2), StepResult(checkpoint=b"state after 2"))  # a run that is stopped saves where it is
-    assert writer.run(OpenProject(job.project, 2))[1] == b"state after 2"
+    assert writer.run(OpenProject(job.project, 2))[1].checkpoint == b"state after 2"
     writer.run(CloseProject(job.project, 2, "stopped", None))
     status = ProjectStore.open(job.project, write=False).status()
     assert (status.state, status.frames_done, status.writer) == ("interrupted", 24, None)

@@ -1,0 +1,109 @@
+"""What is left to do in a project: a function of its prompt log and its commit records, and of nothing else.
+
+A first run, a crash, a shard that was lost and a correction are all the same case: chunks are due, and tracking goes on from
+the newest checkpoint before the first of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.commits import CommitRecord
+from storage.manifest import Manifest
+from storage.project_store import ProjectStore
+from storage.prompt_log import active
+from tam_dist.config import deciding_settings, from_dict
+from tam_dist.errors import SchemaError
+from tam_dist.tracking.basis import digest_of, first_frames
+from tam_dist.tracking.snapshot import is_readable
+from tam_dist.tracking.spec import SessionSpec, SessionStart
+from tam_dist.types import Prompt
+
+
+@dataclass(frozen=True)
+class DueWork:
+    """``spec`` holds the prompts in force; ``missing`` chunks have no masks, ``stale`` ones were made from something else than
+    is asked for now.
+    """
+
+    spec: SessionSpec
+    missing: frozenset[int]
+    stale: frozenset[int]
+
+    @property
+    def first(self) -> int:
+        """The first chunk due; the number of chunks where none is."""
+        return min(self.missing | self.stale, default=self.spec.chunk_count)
+
+    @property
+    def up_to_date(self) -> frozenset[int]:
+        return frozenset(range(self.spec.chunk_count)) - self.missing - self.stale
+
+
+def due_work(store: ProjectStore) -> DueWork:
+    """As of now. Raises :class:`SchemaError` where the log lacks prompts that masks were made from."""
+    prompts = store.prompts()
+    spec = session_spec(store.manifest, prompts)
+    records = store.records()
+    stale = frozenset(chunk for chunk, record in records.items() if not _holds(record, spec, prompts))
+    _check_log(store, prompts, [records[chunk] for chunk in sorted(stale)])
+    return DueWork(spec, frozenset(range(spec.chunk_count)) - records.keys(), stale)
+
+
+def start_of(store: ProjectStore, work: DueWork) -> tuple[int, SessionStart]:
+    """The chunk to go on at, and what the session that does is opened from: the newest checkpoint before what is due that this
+    version reads, and where there is none, the first frame.
+    """
+    newest = store.checkpoint(work.first, is_readable)
+    if newest is None:
+        return 0, SessionStart(work.spec)
+    chunk, state = newest
+    return chunk + 1, SessionStart(work.spec, state)
+
+
+def session_spec(manifest: Manifest, prompts: Sequence[Prompt]) -> SessionSpec:
+    """``prompts``: all of the log's."""
+    config = from_dict(dict(manifest.config))
+    return SessionSpec(
+        width=manifest.source.width,
+        height=manifest.source.height,
+        frame_count=manifest.frame_count,
+        chunk_size=manifest.chunk_size,
+        objects=manifest.objects,
+        prompts=active(prompts),
+        propagation=config.propagation,
+        refinement=config.refinement,
+        weights=digest_of({role: model.sha256 for role, model in manifest.models.items()}),
+        settings=digest_of(deciding_settings(config)),
+    )
+
+
+def _holds(record: CommitRecord, spec: SessionSpec, prompts: Sequence[Prompt]) -> bool:
+    if record.basis is not None:
+        return record.basis == spec.basis(record.chunk)
+    # Of a version that did not say: up to date with the log as it was then.
+    first = first_frames(prompts, spec.frame_count)
+    later = (p for p in prompts if p.time > record.time)
+    return all(first[p.uuid] >= spec.stop_of(record.chunk) for p in later)
+
+
+def _check_log(store: ProjectStore, prompts: Sequence[Prompt], stale: Sequence[CommitRecord]) -> None:
+    """A log that was cut short would pass for one with fewer prompts, and what they made would be tracked away. Taking a prompt
+    back leaves it in the log.
+    """
+    given = Counter(p.object_name for p in prompts)
+    for name, count in store.manifest.asked.items():
+        if given[name] < count:
+            raise SchemaError(
+                f"{store.location}: the prompt log has {given[name]} of the {count} prompts that {name!r} was given first: "
+                "repeat the command that made the project, or restore prompts.jsonl from a copy."
+            )
+    known = {p.uuid for p in prompts}
+    for record in stale:
+        if record.basis is not None and not known.issuperset(record.prompts):
+            raise SchemaError(
+                f"{store.location}: the prompt log lacks a prompt that the masks of chunk {record.chunk} were made from: "
+                "restore prompts.jsonl from a copy."
+            )

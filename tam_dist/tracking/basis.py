@@ -1,0 +1,107 @@
+"""What a chunk's masks were made from, as digests: how a project tells masks that still hold from those to be made again.
+
+A pass goes forwards, so a chunk depends on the prompts up to its end and on none behind it: a correction in frame 5,000
+leaves the chunks before it up to date. Digests are of what is asked, not of who asked it when: a prompt that was taken back
+and given again makes nothing stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tam_dist.errors import PromptError
+from tam_dist.types import Absent, Box, Clicks, Mask, Prompt, PromptData, TrackedObject
+
+
+class PromptDigests:
+    """Of the ``prompts`` in force: SHA-256 (hex) of those that can influence the frames before a given one.
+
+    >>> from tam_dist.types import Click
+    >>> cat = TrackedObject(1, "cat", (0, 0, 0))
+    >>> clicks = [Prompt("u", 0.0, "ann", frame, "cat", Clicks((Click(1, 2),))) for frame in (0, 40)]
+    >>> one, both = PromptDigests([cat], clicks[:1], 80), PromptDigests([cat], clicks, 80)
+    >>> one.before(40) == both.before(40), one.before(41) == both.before(41)
+    (True, False)
+    """
+
+    def __init__(self, objects: Sequence[TrackedObject], prompts: Sequence[Prompt], frame_count: int) -> None:
+        """Raises :class:`PromptError` for a prompt whose object is not among ``objects``."""
+        ids = {o.name: o.id for o in objects}
+        sha = hashlib.sha256()
+        self._frames: list[int] = []
+        self._digests = [sha.hexdigest()]
+        for first, prompt in sorted(_with_first_frames(prompts, frame_count), key=lambda pair: (pair[0], *_order(pair[1]))):
+            if prompt.object_name not in ids:
+                raise PromptError(f"There is no object {prompt.object_name!r}; there are: {', '.join(ids)}.")
+            entry = [ids[prompt.object_name], prompt.frame, prompt.data.kind, _content(prompt.data)]
+            sha.update(json.dumps(entry).encode() + b"\n")
+            self._frames.append(first)
+            self._digests.append(sha.hexdigest())
+
+    def before(self, stop: int) -> str:
+        """The digest for a chunk whose last frame is ``stop - 1``."""
+        return self._digests[bisect_left(self._frames, stop)]
+
+
+def first_frames(prompts: Sequence[Prompt], frame_count: int) -> dict[str, int]:
+    """By uuid, the first frame whose mask a prompt can change."""
+    return {prompt.uuid: first for first, prompt in _with_first_frames(prompts, frame_count)}
+
+
+def digest_of(values: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of plain values, whatever their order.
+
+    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _with_first_frames(prompts: Sequence[Prompt], frame_count: int) -> Iterator[tuple[int, Prompt]]:
+    """An object that is absent to the end is forgotten where that begins, so the last link of a chain of absences, each of
+    which follows on the one before, reaches back to the first.
+    """
+    absences: dict[str, list[tuple[int, int, Prompt]]] = defaultdict(list)
+    for prompt in prompts:
+        if isinstance(prompt.data, Absent):
+            absences[prompt.object_name].append((prompt.data.first, prompt.data.last, prompt))
+        else:
+            yield prompt.frame, prompt
+    for spans in absences.values():
+        for chain in _chains(sorted(spans, key=lambda span: span[:2])):
+            to_the_end = max(last for _, last, _ in chain) >= frame_count - 1
+            yield from ((chain[0][0] if to_the_end else first, prompt) for first, _, prompt in chain)
+
+
+def _chains(spans: Sequence[tuple[int, int, Prompt]]) -> Iterator[list[tuple[int, int, Prompt]]]:
+    chain: list[tuple[int, int, Prompt]] = []
+    end = -1
+    for span in spans:
+        if chain and span[0] > end + 1:
+            yield chain
+            chain = []
+        chain.append(span)
+        end = max(end, span[1]) if len(chain) > 1 else span[1]
+    if chain:
+        yield chain
+
+
+def _order(prompt: Prompt) -> tuple[int, float, str]:
+    return prompt.frame, prompt.time, prompt.uuid
+
+
+def _content(data: PromptData) -> Any:
+    match data:
+        case Clicks(points):
+            return [[float(p.x), float(p.y), bool(p.positive)] for p in points]
+        case Box(x0, y0, x1, y1):
+            return [float(x0), float(y0), float(x1), float(y1)]
+        case Mask(png):
+            return hashlib.sha256(png).hexdigest()
+        case Absent(first, last):
+            return [first, last]
