@@ -53,9 +53,8 @@ class Mailboxes:
         self._news = threading.Condition()
         self._quiet_since = clock()
 
-    @property
-    def alive(self) -> bool:
-        """Whether a driver was there within the lease."""
+    def give_up_the_silent(self) -> None:
+        """To be called now and then: mailboxes that nobody empties grow for ever otherwise."""
         with self._news:
             now = self._clock()
             for driver in [d for d, box in self._boxes.items() if now - box.heard > self._lease]:
@@ -63,7 +62,12 @@ class Mailboxes:
                 del self._boxes[driver]
             if self._boxes:
                 self._quiet_since = now
-            return now - self._quiet_since <= self._lease
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a driver, or was one within the lease."""
+        with self._news:
+            return bool(self._boxes) or self._clock() - self._quiet_since <= self._lease
 
     @property
     def count(self) -> int:

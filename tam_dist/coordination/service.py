@@ -129,10 +129,13 @@ class Service:
 
     def stop(self, videos: Collection[str] | None = None) -> None:
         """See :meth:`Scheduler.stop`."""
-        self._ask(lambda: self._scheduler.stop(videos))
+        self._ask(lambda: self._stop(videos))
 
     def cancel(self, video: str) -> None:
-        self._ask(lambda: self._scheduler.cancel(self._known(video)))
+        """See :meth:`Scheduler.cancel`. Like ``pause`` and ``unpause`` it does nothing where the video has ended: whoever asks
+        can't know that, and must not fail for it. Raises :class:`TamDistError` for a video that was never submitted.
+        """
+        self._ask(lambda: self._cancel(self._known(video)))
 
     def pause(self, video: str) -> None:
         self._ask(lambda: self._scheduler.pause(self._known(video)))
@@ -174,6 +177,7 @@ class Service:
             while True:
                 self._do_commands()
                 time.sleep(_IDLE_WAIT)
+                self._drivers.give_up_the_silent()
                 if not self._drivers.alive:
                     return
         finally:
@@ -186,11 +190,11 @@ class Service:
             return True
         if self._draining and not self._scheduler.busy:
             return True
+        self._drivers.give_up_the_silent()
         if self._detached or self._drivers.alive:
             return False
         if self._scheduler.busy:
-            self._again.clear()
-            self._scheduler.stop()
+            self._stop(None)
             return False
         return True
 
@@ -226,9 +230,18 @@ class Service:
                 self._again[job.project] = job
         self._executor.provide(sum(run.state not in FINAL for run in self._scheduler.videos))
 
+    def _stop(self, videos: Collection[str] | None) -> None:
+        for video in list(self._again if videos is None else videos):
+            self._again.pop(video, None)
+        self._scheduler.stop(videos)
+
+    def _cancel(self, video: str) -> None:
+        self._again.pop(video, None)
+        self._scheduler.cancel(video)
+
     def _known(self, video: str) -> str:
-        if not any(run.job.project == video and run.state not in FINAL for run in self._scheduler.videos):
-            raise TamDistError(f"{video} is not being tracked.")
+        if not any(run.job.project == video for run in self._scheduler.videos):
+            raise TamDistError(f"{video} was not submitted.")
         return video
 
     def _on_event(self, event: Event) -> None:

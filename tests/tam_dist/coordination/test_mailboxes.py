@@ -48,6 +48,7 @@ def test_a_silent_driver_is_given_up_and_the_last_one_ends_the_lease() -> None:
     clock.now += 14
     boxes.take("a", 0, timeout=0)
     clock.now += 2
+    boxes.give_up_the_silent()
     assert boxes.alive
     assert boxes.count == 1
     with pytest.raises(GivenUpError):
