@@ -22,7 +22,7 @@ from actors.executor import ACTORS, ActorClasses, cluster_nodes, translate
 from actors.placement import cpus_needed, plan
 from tam_dist.config import Config
 from tam_dist.coordination.calls import WorkerId
-from tam_dist.coordination.events import CallFinished, CallSubmitted, Event, Listener, VideoEnded
+from tam_dist.coordination.events import CallFinished, CallSubmitted, ChunkCommitted, Event, Listener, VideoEnded
 from tam_dist.coordination.mailboxes import GivenUpError
 from tam_dist.coordination.service import LEASE_SECONDS
 from tam_dist.coordination.video import VideoJob
@@ -31,7 +31,7 @@ from tam_dist.running import STOP_POLL_SECONDS, Cancelled, Outcome, OutcomeColle
 
 log = logging.getLogger(__name__)
 
-#: Coordinators in a row that may die without a video getting on before the run is given up.
+#: Coordinators in a row that may die without a new chunk being stored before the run is given up.
 MAX_COORDINATOR_DEATHS = 5
 #: For how long a coordinator that Ray believes to live may be out of reach.
 MAX_SILENCE_SECONDS = 180.0
@@ -237,7 +237,8 @@ class _Run:
             case VideoEnded():
                 self._open.discard(event.video)
                 self._outcomes(event)
-            case _:
+                self._deaths = 0
+            case ChunkCommitted(new=True):
                 self._deaths = 0
         if self._listener is not None:
             self._listener(event)

@@ -13,7 +13,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError
 from actors import driver
 from actors.executor import ACTORS
 from tam_dist.config import load_config
-from tam_dist.coordination.events import Event, VideoEnded
+from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, VideoStarted
 from tam_dist.coordination.mailboxes import EventBatch
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import ResourceError
@@ -110,6 +110,27 @@ def test_a_cancellation_survives_the_coordinator_that_did_not_take_it(run: Run) 
 def test_coordinators_that_keep_dying_end_the_run(run: Run) -> None:
     with pytest.raises(ResourceError, match="died 5 times in a row"):
         run(*(Coordinator([DEAD]) for _ in range(driver.MAX_COORDINATOR_DEATHS)))
+
+
+def test_only_a_new_chunk_makes_deaths_forgiven(run: Run) -> None:
+    """Any event did, and a hundred coordinators died one after the other."""
+
+    class Busy(Coordinator):
+        new: bool = False
+
+        def events(self, *_: object) -> EventBatch:
+            if not self.troubles:
+                raise DEAD
+            self.troubles.clear()
+            return EventBatch(0, (VideoStarted("p", 1, 0, 1), ChunkCommitted("p", 0, 1, 1, new=self.new)))
+
+    class Useful(Busy):
+        new = True
+
+    most = driver.MAX_COORDINATOR_DEATHS
+    with pytest.raises(ResourceError, match="died 5 times in a row"):
+        run(*(Busy([DEAD]) for _ in range(most)))
+    assert run(*(Useful([DEAD]) for _ in range(most)), Coordinator()) is VideoState.DONE
 
 
 def test_an_address_where_nobody_listens_is_told_at_once() -> None:
