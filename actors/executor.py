@@ -266,6 +266,7 @@ class RayExecutor:
         if error is None:
             log.info("%s is back after %.1f s", lane.worker, lane.down_for)
             lane.down_since = None
+            self.wake()  # a video may have waited for its place
         elif isinstance(error, ActorDiedError):
             lane.actor = self._create(lane.worker)
 

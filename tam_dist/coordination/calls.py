@@ -41,8 +41,10 @@ class WorkerId:
 
 @dataclass(frozen=True)
 class Call:
-    """``video`` is the project's location, which is also a video's identity. ``generation`` counts the times that its session
-    was opened; an answer of an earlier generation is stale and is dropped.
+    """``video`` is the project's location, which is also a video's identity. ``generation`` is its session's: a scheduler
+    gives each session that it opens another one, of whatever video, so an answer of an earlier session, or of an earlier
+    life of a video that was cancelled and submitted again, is known as stale and dropped. (Counted for each life from 0, 300
+    random schedules of cancelling and submitting again gave 34 wrong chunks.)
     """
 
     video: str
@@ -89,7 +91,7 @@ class Resume(Call):
 
 @dataclass(frozen=True)
 class Snapshot(Call):
-    """Propagator: the state behind ``chunk``, which is the last one tracked. Payload: StepResult with a checkpoint alone."""
+    """Propagator: the state after ``chunk``, which is the last one tracked. Payload: StepResult with a checkpoint alone."""
 
     chunk: int
 
@@ -110,14 +112,12 @@ class Write(Call):
 
 @dataclass(frozen=True)
 class CloseSession(Call):
-    """Propagator: forget the session."""
+    """Propagator: forget the session of this generation, if it is there."""
 
 
 @dataclass(frozen=True)
 class CloseVideo(Call):
     """Decoder: forget the video's reader."""
-
-    uri: str
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class ProjectReceipt(Receipt):
-    """``next_chunk``: the first one to track, behind the checkpoint handed out; ``committed``: chunks already in the store."""
+    """``next_chunk``: the first one to track, after the checkpoint handed out; ``committed``: chunks already in the store."""
 
     next_chunk: int
     committed: int
@@ -177,7 +177,7 @@ class Executor(Protocol):
     def submit(self, worker: WorkerId, call: Call, *payloads: Payload) -> None: ...
 
     def wait(self, timeout: float | None) -> Sequence[Completion]:
-        """At least one completion, or none after ``timeout`` seconds."""
+        """At least one completion; or none after ``timeout`` seconds, or where a worker came back."""
         ...
 
     def close(self) -> None: ...

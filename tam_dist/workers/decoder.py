@@ -9,7 +9,9 @@ from tam_dist.workers.base import Stopwatch, unexpected
 
 
 class DecoderWorker:
-    """Keeps the readers of its videos open, so that consecutive chunks continue where the last one ended instead of seeking."""
+    """Keeps a reader open for each project, so that consecutive chunks continue where the last one ended instead of seeking;
+    two projects of one file would send a common reader back and forth.
+    """
 
     def __init__(self) -> None:
         self._readers: dict[str, VideoReader] = {}
@@ -18,21 +20,21 @@ class DecoderWorker:
         watch = Stopwatch()
         match call:
             case Decode():
-                reader = self._readers.get(call.uri)
+                reader = self._readers.get(call.video)
                 if reader is None:
-                    reader = self._readers[call.uri] = open_video(call.uri, reader=call.reader)
+                    reader = self._readers[call.video] = open_video(call.uri, reader=call.reader)
                 chunk = read_chunk(reader, call.chunk, call.chunk_size)
                 return Receipt(watch.seconds), chunk
             case CloseVideo():
-                self._close_reader(call.uri)
+                self._close_reader(call.video)
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)
 
     def close(self) -> None:
-        for uri in list(self._readers):
-            self._close_reader(uri)
+        for video in list(self._readers):
+            self._close_reader(video)
 
-    def _close_reader(self, uri: str) -> None:
-        reader = self._readers.pop(uri, None)
+    def _close_reader(self, video: str) -> None:
+        reader = self._readers.pop(video, None)
         if reader is not None:
             reader.close()

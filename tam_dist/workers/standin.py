@@ -66,7 +66,6 @@ class Pace:
 
 @dataclass
 class _Session:
-    generation: int
     spec: SessionSpec
     pace: Pace
     state: bytes = b""
@@ -136,13 +135,13 @@ class StandInPropagator:
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[int, _Session] = {}
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call:
             case OpenSession():
-                session = self._sessions[call.video] = _Session(call.generation, call.spec, self._pace)
+                session = self._sessions[call.generation] = _Session(call.spec, self._pace)
                 if payloads[0] is not None:
                     session.restore(payloads[0])
                 return Receipt(watch.seconds), None
@@ -155,7 +154,7 @@ class StandInPropagator:
             case Snapshot():
                 return Receipt(watch.seconds), StepResult(checkpoint=self._session(call).snapshot())
             case CloseSession():
-                self._sessions.pop(call.video, None)
+                self._sessions.pop(call.generation, None)
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)
 
@@ -163,8 +162,8 @@ class StandInPropagator:
         self._sessions.clear()
 
     def _session(self, call: Call) -> _Session:
-        held = self._sessions.get(call.video)
-        if held is None or held.generation != call.generation:
+        held = self._sessions.get(call.generation)
+        if held is None:
             raise WorkerDiedError(f"The session of {call.video} was lost with its propagator.", running=False)
         return held
 

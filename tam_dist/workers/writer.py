@@ -37,17 +37,13 @@ class WriterWorker:
                 store = self._store(call.video, patience=self._patience)
                 store.set_state("running")
                 newest = store.checkpoint(store.next_chunk)
-                behind, state = (0, None) if newest is None else (newest[0] + 1, newest[1])
-                return ProjectReceipt(watch.seconds, behind, store.next_chunk), state
+                next_chunk, state = (0, None) if newest is None else (newest[0] + 1, newest[1])
+                return ProjectReceipt(watch.seconds, next_chunk, store.next_chunk), state
             case Write():
                 self._write(self._store(call.video), call.chunk, payloads[0])
                 return Receipt(watch.seconds), None
             case CloseProject():
-                store = self._store(call.video)
-                if call.state != _STOPPED:
-                    store.set_state(cast(RunState, call.state), call.reason or "")
-                store.close()
-                del self._stores[call.video]
+                self._close_project(call)
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)
 
@@ -55,6 +51,18 @@ class WriterWorker:
         for store in self._stores.values():
             store.close()
         self._stores.clear()
+
+    def _close_project(self, call: CloseProject) -> None:
+        """Whatever goes wrong, the store is let go: one that stayed here, its lock lost, kept its project from being opened for
+        as long as this process lived.
+        """
+        store = self._store(call.video)
+        try:
+            if call.state != _STOPPED:
+                store.set_state(cast(RunState, call.state), call.reason or "")
+        finally:
+            del self._stores[call.video]
+            store.close()
 
     @staticmethod
     def _write(store: ProjectStore, chunk: int, step: StepResult) -> None:

@@ -141,7 +141,7 @@ def test_an_error_reaches_whoever_was_given_its_reference(executor: RayExecutor,
 def test_missing_weights_are_told_by_every_call(executor: RayExecutor) -> None:
     writer = WorkerId(Role.WRITER, 0)
     for _ in range(2):
-        assert isinstance(one(executor, writer, CloseVideo("p", 0, "u")).error, WeightsError)
+        assert isinstance(one(executor, writer, CloseVideo("p", 0)).error, WeightsError)
 
 
 def test_a_restarted_propagator_refuses_a_step_of_its_predecessors_session(

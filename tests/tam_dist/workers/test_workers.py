@@ -26,7 +26,7 @@ from tam_dist.coordination.calls import (
     Write,
 )
 from tam_dist.coordination.video import VideoJob
-from tam_dist.errors import ProjectLockedError, VideoError, WorkerDiedError
+from tam_dist.errors import ProjectLockedError, StorageError, VideoError, WorkerDiedError
 from tam_dist.preparation import prepare, settle
 from tam_dist.types import ChunkResult, FrameChunk, StepResult
 from tam_dist.workers.decoder import DecoderWorker
@@ -58,8 +58,8 @@ def test_the_decoder_gives_chunks_of_the_grid_and_forgets_closed_videos(job: Vid
     assert (last.start, last.frames.shape) == (40, (4, 48, 64, 3))
     _, first = worker.run(decode(job, 0))
     assert (first.start, len(first.frames)) == (0, 8)
-    worker.run(CloseVideo(job.project, 0, job.uri))
-    worker.run(CloseVideo(job.project, 0, job.uri))  # closing twice is no error: a replacement may be told again
+    worker.run(CloseVideo(job.project, 0))
+    worker.run(CloseVideo(job.project, 0))  # closing twice is no error: a replacement may be told again
     with pytest.raises(VideoError, match="nowhere"):
         worker.run(Decode("p", 0, "/nowhere.mp4", "auto", 8, 0))
 
@@ -86,6 +86,7 @@ def test_a_propagator_refuses_sessions_that_it_does_not_hold(job: VideoJob, conf
         worker.run(Step(job.project, 0, 0, snapshot=False), frames)
     assert not lost.value.running
     worker.run(OpenSession(job.project, 1, job.spec), None)
+    worker.run(CloseSession(job.project, 3))  # of an earlier life, told late
     for stale in (Step(job.project, 0, 0, snapshot=False), Resume(job.project, 2, 0, snapshot=False)):
         with pytest.raises(WorkerDiedError):
             worker.run(stale, frames)
@@ -124,6 +125,18 @@ def test_a_fresh_writer_opens_a_project_at_whatever_comes_first(job: VideoJob) -
     writer.run(CloseProject(job.project, 0, "failed", "frame 9 is damaged"))
     status = ProjectStore.open(job.project, write=False).status()
     assert (status.state, status.reason, status.frames_done) == ("failed", "frame 9 is damaged", 8)
+
+
+def test_a_project_whose_end_could_not_be_recorded_can_be_opened_again(job: VideoJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = WriterWorker()
+    writer.run(OpenProject(job.project, 1))
+    with monkeypatch.context() as full:
+        full.setattr(ProjectStore, "set_state", lambda *_: (_ for _ in ()).throw(StorageError("the disk is full")))
+        with pytest.raises(StorageError, match="the disk is full"):
+            writer.run(CloseProject(job.project, 1, "done", None))
+    ProjectStore.open(job.project, write=True).close()  # by another process
+    assert writer.run(OpenProject(job.project, 2))[0] is not None
+    writer.close()
 
 
 def test_calls_of_another_role_are_a_bug(job: VideoJob) -> None:
