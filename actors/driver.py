@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,8 +20,7 @@ from actors.coordinator import NAMESPACE, coordinator
 from actors.executor import ACTORS, ActorClasses, cluster_nodes, translate
 from actors.placement import cpus_needed, plan
 from tam_dist.config import Config
-from tam_dist.coordination.calls import WorkerId
-from tam_dist.coordination.events import CallFinished, CallSubmitted, ChunkCommitted, Event, Listener, VideoEnded
+from tam_dist.coordination.events import ChunkCommitted, Event, Listener, VideoEnded
 from tam_dist.coordination.mailboxes import GivenUpError
 from tam_dist.coordination.service import LEASE_SECONDS
 from tam_dist.coordination.video import VideoJob
@@ -168,7 +166,6 @@ class _Run:
         self._driver = uuid.uuid4().hex
         self._outcomes = OutcomeCollector()
         self._open = set(self._jobs)
-        self._running_calls: Counter[WorkerId] = Counter()
         self._next = 0
         self._deaths = 0
         self._silent_since: float | None = None
@@ -230,10 +227,6 @@ class _Run:
 
     def _hear(self, event: Event) -> None:
         match event:
-            case CallSubmitted():
-                self._running_calls[event.worker] += 1
-            case CallFinished():
-                self._running_calls[event.worker] -= 1
             case VideoEnded():
                 self._open.discard(event.video)
                 self._outcomes(event)
@@ -260,15 +253,7 @@ class _Run:
             raise ResourceError(
                 f"The coordinator died {self._deaths} times in a row: look at the machine's memory and Ray's logs, then resume."
             ) from error
-        for worker, calls in self._running_calls.items():  # its workers died with it, and nobody else will say so
-            for _ in range(calls):
-                self._tell(CallFinished(worker, "lost", 0.0))
-        self._running_calls.clear()
         time.sleep(_POLL_SECONDS * 2**self._deaths)
-
-    def _tell(self, event: Event) -> None:
-        if self._listener is not None:
-            self._listener(event)
 
     @staticmethod
     def _call(method: Any, *arguments: Any) -> Any:

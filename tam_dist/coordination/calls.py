@@ -1,4 +1,4 @@
-"""What the scheduler asks of workers, what they answer, and what it expects of an executor.
+"""What the scheduler asks of workers, what they answer, and what it expects of them and of an executor.
 
 The scheduler moves references, never pixels: a call is a few numbers and names; frames, masks and checkpoints travel beside
 it as payloads that only workers look into. An answer is a small receipt (which the scheduler reads) and at most one payload
@@ -162,6 +162,20 @@ class Completion:
     receipt: Receipt | None = None
     payload: Payload = None
     error: Exception | None = None
+
+
+class Worker(Protocol):
+    """Answers calls one at a time. A worker may be replaced by a fresh one at any moment; it keeps nothing that cannot be
+    rebuilt.
+    """
+
+    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
+        """The call's receipt and payload (None where it has none). Raises :class:`TamDistError` for what is wrong with a
+        video.
+        """
+        ...
+
+    def close(self) -> None: ...
 
 
 class Executor(Protocol):

@@ -20,15 +20,16 @@ from tam_dist.coordination.events import (
     ChunkCommitted,
     Event,
     Listener,
+    StageLoad,
     VideoEnded,
     VideoStarted,
     WorkerDied,
 )
 from tam_dist.coordination.mailboxes import EventBatch, GivenUpError, Mailboxes
 from tam_dist.coordination.scheduler import Scheduler
+from tam_dist.coordination.stages import StageTeller
 from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
 from tam_dist.errors import ConfigError, TamDistError
-from tam_dist.monitoring.stages import StageAccounts, StageLoad
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ class ServiceStatus:
 
 
 class Service:
-    """``detached``: goes on, and stays, without drivers. ``listeners`` hear every event, in the service's thread."""
+    """``detached``: goes on, and stays, without drivers. ``listeners`` hear every event, those of single calls
+    too, in the service's thread; drivers get measurements of the stages instead."""
 
     def __init__(
         self,
@@ -88,11 +90,11 @@ class Service:
         self._executor = executor
         self._config = config
         self._detached = detached
-        self._scheduler = Scheduler(executor, config, self._on_event)
+        self._stages = StageTeller(self._on_event)
+        self._scheduler = Scheduler(executor, config, self._stages)
         for listener in listeners:
             self._scheduler.listen(listener)
         self._drivers = Mailboxes(lease)
-        self._stages = StageAccounts()
         self._progress: dict[str, _Progress] = {}
         self._again: dict[str, VideoJob] = {}
         self._commands: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
@@ -221,6 +223,7 @@ class Service:
         if self._draining or self._closing:
             raise TamDistError("The coordinator is about to end and takes no more videos: try again in a moment.")
         self._drivers.join(driver, [job.project for job in jobs])
+        self._stages.measure()  # what was done before it came
         runs = {run.job.project: run for run in self._scheduler.videos}
         for job in jobs:
             run = runs.get(job.project)
@@ -245,7 +248,6 @@ class Service:
         return video
 
     def _on_event(self, event: Event) -> None:
-        self._stages(event)
         match event:
             case VideoStarted():
                 self._progress.setdefault(event.video, _Progress(time.monotonic()))
@@ -263,8 +265,8 @@ class Service:
     def _status(self) -> ServiceStatus:
         return ServiceStatus(
             videos=tuple(self._video_status(run) for run in self._scheduler.videos),
-            stages=self._stages.loads(),
-            bytes_in_flight=self._stages.bytes_in_flight,
+            stages=self._stages.accounts.loads(),
+            bytes_in_flight=self._stages.accounts.bytes_in_flight,
             drivers=self._drivers.count,
             detached=self._detached,
         )

@@ -15,11 +15,21 @@ from dataclasses import asdict, dataclass, field, replace
 
 from storage.location import Location
 from tam_dist.coordination.calls import Role
-from tam_dist.coordination.events import ChunkCommitted, ChunkDecoded, ChunkTracked, Event, VideoEnded, VideoStarted
+from tam_dist.coordination.events import (
+    ChunkCommitted,
+    ChunkDecoded,
+    ChunkTracked,
+    Event,
+    StageLoad,
+    StagesMeasured,
+    VideoEnded,
+    VideoStarted,
+)
+from tam_dist.coordination.stages import WINDOW_SECONDS
 from tam_dist.coordination.video import FINAL, VideoJob, VideoState
 from tam_dist.errors import SchemaError
-from tam_dist.monitoring.stages import WINDOW_SECONDS, Bottleneck, StageAccounts, StageLoad, bottleneck
-from tam_dist.tracking.resampling import propagation_size
+from tam_dist.monitoring.bottleneck import Bottleneck, bottleneck
+from tam_dist.tracking.spec import propagation_size
 
 REPORT = "run.json"
 #: State of a video that was not looked at yet; the others are those of :class:`VideoState`.
@@ -121,6 +131,30 @@ class _VideoAccount:
     new_frames: int = 0
 
 
+class _StageTotals:
+    """Stages as last measured, with totals of what was done while this run listened: a coordinator may have worked for others
+    before, and another one, after its death, counts from 0.
+    """
+
+    def __init__(self) -> None:
+        self.loads: tuple[StageLoad, ...] = ()
+        self.bytes_in_flight = 0
+        self._before: dict[Role, StageLoad] = {}
+
+    def add(self, now: StagesMeasured) -> None:
+        totals = {load.role: load for load in self.loads}
+        self.loads = tuple(self._grown(load, totals.get(load.role)) for load in now.loads)
+        self.bytes_in_flight = now.bytes_in_flight
+        self._before = {load.role: load for load in now.loads}
+
+    def _grown(self, load: StageLoad, total: StageLoad | None) -> StageLoad:
+        before = self._before.get(load.role, load)  # the first measurement is what was there before
+        if load.calls < before.calls:
+            before = replace(before, seconds=0.0, calls=0)
+        seconds, calls = (0.0, 0) if total is None else (total.seconds, total.calls)
+        return replace(load, seconds=seconds + load.seconds - before.seconds, calls=calls + load.calls - before.calls)
+
+
 class RunRecorder:
     """A listener that keeps a run's report: of videos that are :meth:`noted <note>` and of jobs that are :meth:`added <add>`.
 
@@ -133,7 +167,7 @@ class RunRecorder:
     ) -> None:
         same = earlier is not None and earlier.conditions == conditions
         self._earlier = dict(earlier.seconds_per_megapixel) if earlier is not None and same else {}
-        self.stages = StageAccounts(clock)
+        self._stages = _StageTotals()
         self._clock = clock
         self._conditions = conditions
         self._started = time.time()
@@ -158,7 +192,8 @@ class RunRecorder:
         )
 
     def __call__(self, event: Event) -> None:
-        self.stages(event)
+        if isinstance(event, StagesMeasured):
+            self._stages.add(event)
         account = self._jobs.get(getattr(event, "video", ""))
         if account is not None:
             self._on_video(event, account)
@@ -181,7 +216,7 @@ class RunRecorder:
     def report(self, *, ended: bool = False) -> RunReport:
         """As of now."""
         now = time.time()
-        stages = self.stages.loads()
+        stages = self._stages.loads
         return RunReport(
             started=self._started,
             updated=now,
@@ -192,7 +227,7 @@ class RunRecorder:
             bottleneck=bottleneck(stages),
             frames_per_second=self._recent_rate(),
             new_frames=self._new_frames,
-            bytes_in_flight=self.stages.bytes_in_flight,
+            bytes_in_flight=self._stages.bytes_in_flight,
             seconds_per_megapixel=self._earlier
             | {
                 stage.role.value: stage.seconds / self._megapixels[stage.role]

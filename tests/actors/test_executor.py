@@ -29,12 +29,12 @@ from tam_dist.coordination.calls import (
     Segment,
     Step,
     StepReceipt,
+    Worker,
     WorkerId,
 )
 from tam_dist.errors import ResourceError, VideoError, WeightsError, WorkerDiedError
 from tam_dist.tracking.spec import SessionSpec
 from tam_dist.types import FrameChunk, StepResult, TrackedObject
-from tam_dist.workers.base import Worker
 from tests.actors.standins import STAND_INS
 from tests.tiny import moving_square, write_frames
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tam_dist.coordination.calls import Role, WorkerId
-from tam_dist.coordination.events import CallFinished, CallSubmitted, SegmentationAsked
+from tam_dist.coordination.events import SegmentationAsked
 from tam_dist.coordination.mailboxes import GivenUpError, Mailboxes
-
-WORKER = WorkerId(Role.DECODER, 0)
 
 
 class Clock:
@@ -28,16 +25,6 @@ def test_a_driver_hears_of_its_own_videos_and_may_ask_again() -> None:
     assert first.events == (SegmentationAsked("a", 0), SegmentationAsked("a", 1))
     assert boxes.take("me", 0, timeout=0) == first  # an answer that was lost on its way
     assert boxes.take("me", first.next, timeout=0).events == ()
-
-
-def test_nobody_hears_of_the_end_of_a_call_without_its_start() -> None:
-    boxes = Mailboxes(lease=15)
-    boxes.put(CallSubmitted(WORKER, "Decode"))
-    boxes.join("late", ["a"])
-    boxes.put(CallFinished(WORKER, "Decode", 1.0))
-    boxes.put(CallSubmitted(WORKER, "Decode"))
-    boxes.put(CallFinished(WORKER, "Decode", 2.0))
-    assert boxes.take("late", 0, timeout=0).events == (CallSubmitted(WORKER, "Decode"), CallFinished(WORKER, "Decode", 2.0))
 
 
 def test_a_silent_driver_is_given_up_and_the_last_one_ends_the_lease() -> None:

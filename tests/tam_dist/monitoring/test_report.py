@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.location import Location
-from tam_dist.coordination.calls import Role, WorkerId
+from tam_dist.coordination.calls import Role
 from tam_dist.coordination.events import (
-    CallFinished,
-    CallSubmitted,
     ChunkCommitted,
     ChunkDecoded,
     ChunkTracked,
+    StageLoad,
+    StagesMeasured,
     VideoEnded,
     VideoStarted,
 )
@@ -30,7 +30,7 @@ from tam_dist.monitoring.report import PREPARING, REPORT, Conditions, RunRecorde
 from tam_dist.monitoring.requests import REQUESTS, ask_to_cancel, discard_requests, take_requests
 from tam_dist.tracking.spec import SessionSpec
 from tests.tam_dist.coordination.test_scheduler import config
-from tests.tam_dist.monitoring.test_stages import Clock
+from tests.tam_dist.coordination.test_stages import Clock
 
 CONDITIONS = Conditions("inline", "embedded", "embedded", "cpu", 480)
 ROOT = "/out"
@@ -44,6 +44,10 @@ def job(name: str, width: int = 1920, height: int = 960) -> VideoJob:
 @pytest.fixture(params=["local", "memory"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     return Location.parse(tmp_path if request.param == "local" else f"memory://{uuid.uuid4().hex}")
+
+
+def measured(seconds: dict[Role, float], calls: int) -> StagesMeasured:
+    return StagesMeasured(tuple(StageLoad(role, 1, 0.5, 0, each, calls) for role, each in seconds.items()), 0)
 
 
 def test_a_video_from_waiting_to_done() -> None:
@@ -72,9 +76,10 @@ def test_a_video_from_waiting_to_done() -> None:
 def test_cost_is_counted_at_the_size_that_each_stage_works_at() -> None:
     recorder = RunRecorder(CONDITIONS)
     recorder.add("a", job("a"))
-    for role, seconds in ((Role.DECODER, 1.0), (Role.PROPAGATOR, 8.0), (Role.WRITER, 2.0)):
-        recorder(CallSubmitted(WorkerId(role, 0), ""))
-        recorder(CallFinished(WorkerId(role, 0), "", seconds))
+    worked = {Role.DECODER: 1.0, Role.PROPAGATOR: 8.0, Role.REFINER: 0.0, Role.WRITER: 2.0}
+    recorder(measured(dict.fromkeys(worked, 5.0), calls=9))  # for others, before this run
+    recorder(measured({role: 5.0 + seconds / 2 for role, seconds in worked.items()}, calls=10))
+    recorder(measured({role: seconds / 2 for role, seconds in worked.items()}, calls=1))  # by another coordinator
     recorder(ChunkDecoded(f"{ROOT}/a", 0, 10 * 1920 * 960 * 3))
     recorder(ChunkTracked(f"{ROOT}/a", 0, 10))
     recorder(ChunkCommitted(f"{ROOT}/a", 0, 10, 10, new=True))
@@ -91,8 +96,8 @@ def test_a_report_survives_its_file(name: str, number: float, role: Role | None)
     recorder = RunRecorder(CONDITIONS)
     recorder.note(VideoReport(name, "a.mp4", "failed", 3, 9, number, "It broke."))
     if role is not None:
-        recorder(CallSubmitted(WorkerId(role, 1), "Step"))
-        recorder(CallFinished(WorkerId(role, 1), "Step", number))
+        recorder(measured({role: 0.0}, calls=0))
+        recorder(measured({role: number}, calls=1))
     report = recorder.report()
     assert RunReport.from_json(report.to_json(), "x") == report
 

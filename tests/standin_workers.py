@@ -194,7 +194,7 @@ class NullDecoder:
         self._frame_count = frame_count
         self._size = size
 
-    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:  # noqa: ARG002
+    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call:
             case Decode():
@@ -212,7 +212,7 @@ class NullDecoder:
 class NullWriter:
     """Takes chunks and forgets them: every project is new."""
 
-    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:  # noqa: ARG002
+    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call:
             case OpenProject():
