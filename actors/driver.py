@@ -16,14 +16,14 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayError
 
-from actors.coordinator import NAMESPACE, coordinator
-from actors.executor import ACTORS, ActorClasses, cluster_nodes, translate
-from actors.placement import cpus_needed, plan
-from tam_dist.config import Config
+from actors.coordinator import NAMESPACE, coordinator, find_coordinator
+from actors.executor import ACTORS, ActorClasses, cluster_nodes, free_nodes, translate
+from actors.placement import cpus_needed, for_videos, plan
+from tam_dist.config import ClusterConfig, Config
 from tam_dist.coordination.events import ChunkCommitted, Event, Listener, VideoEnded
 from tam_dist.coordination.mailboxes import GivenUpError
 from tam_dist.coordination.service import LEASE_SECONDS
-from tam_dist.coordination.video import VideoJob
+from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import ConfigError, ResourceError, TamDistError
 from tam_dist.running import STOP_POLL_SECONDS, Cancelled, Outcome, OutcomeCollector
 
@@ -38,6 +38,8 @@ _POLL_SECONDS = 0.05
 _MIN_STORE_BYTES = 256 << 20
 #: Ray tells its user of tokens and addresses otherwise; what goes wrong with it we say ourselves.
 _RAY_LOGS = logging.ERROR
+#: For others on the cluster to free what the workers need.
+ROOM_SECONDS = 60.0
 #: For a first sign of life from a cluster's address.
 CONNECT_SECONDS = 5.0
 
@@ -67,6 +69,9 @@ def run_on_ray(
     connect(config, jobs, address)
     config = fit(config)
     plan(config.cluster, cluster_nodes())  # before anything is created
+    # The workers of a coordinator that is there hold what they need.
+    if find_coordinator(namespace) is None and not wait_for_room(for_videos(config.cluster, len(jobs)), stop):
+        return [Outcome(job.project, VideoState.STOPPED) for job in jobs]
     run = _Run(jobs, config, namespace, listener, detach, lease, actors)
     try:
         return run.until_ended(stop, cancelled)
@@ -141,6 +146,23 @@ def store_bytes(config: Config, jobs: Sequence[VideoJob]) -> int:
     held = videos * (config.credits.decoded_chunks + 1 + config.credits.writes)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(_MIN_STORE_BYTES, min(2 * held * chunk, int(0.4 * memory)))
+
+
+def wait_for_room(cluster: ClusterConfig, stop: threading.Event | None = None) -> bool:
+    """Until the cluster has the workers' resources free, which the end of another run may just be giving back; False where
+    ``stop`` was set before. Ray would wait for ever and say nothing. Raises :class:`ResourceError` after :data:`ROOM_SECONDS`.
+    """
+    deadline = time.monotonic() + ROOM_SECONDS
+    while stop is None or not stop.is_set():
+        try:
+            plan(cluster, free_nodes(), free=True)
+        except ResourceError as error:
+            if time.monotonic() > deadline:
+                raise ResourceError(f"{str(error).rstrip('.')}; or wait until others on the cluster have ended.") from error
+            time.sleep(STOP_POLL_SECONDS)
+        else:
+            return True
+    return False
 
 
 class _Run:

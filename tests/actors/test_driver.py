@@ -12,6 +12,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from actors import driver
 from actors.executor import ACTORS
+from actors.placement import Node
 from tam_dist.config import load_config
 from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, VideoStarted
 from tam_dist.coordination.mailboxes import EventBatch
@@ -131,6 +132,21 @@ def test_only_a_new_chunk_makes_deaths_forgiven(run: Run) -> None:
     with pytest.raises(ResourceError, match="died 5 times in a row"):
         run(*(Busy([DEAD]) for _ in range(most)))
     assert run(*(Useful([DEAD]) for _ in range(most)), Coordinator()) is VideoState.DONE
+
+
+def test_room_that_becomes_free_is_waited_for_and_what_is_missing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "STOP_POLL_SECONDS", 0.001)
+    shape = load_config(["cluster.preset=cpu"]).cluster
+    free = iter([[Node("a", 0.5, 0)], [Node("a", 1, 0)], [Node("a", 4, 0)]])
+    monkeypatch.setattr(driver, "free_nodes", lambda: next(free))
+    assert driver.wait_for_room(shape)
+    monkeypatch.setattr(driver, "free_nodes", lambda: [Node("a", 0.5, 0)])
+    monkeypatch.setattr(driver, "ROOM_SECONDS", 0.01)
+    with pytest.raises(ResourceError, match=r"has 0\.5 CPUs free, .*; or wait until others"):
+        driver.wait_for_room(shape)
+    stop = threading.Event()
+    stop.set()
+    assert not driver.wait_for_room(shape, stop)
 
 
 def test_an_address_where_nobody_listens_is_told_at_once() -> None:
