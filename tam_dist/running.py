@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Role, Worker
-from tam_dist.coordination.events import Event, Listener, VideoEnded, all_of
+from tam_dist.coordination.events import Event, Listener, VideoEnded, Waiting, all_of
 from tam_dist.coordination.inline import InlineExecutor, WorkerFactory
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.stages import StageTeller
@@ -53,6 +53,8 @@ def run_inline(
     scheduler = Scheduler(executor, config, StageTeller(outcomes if listener is None else all_of(outcomes, listener)))
     for job in jobs:
         scheduler.add(job)
+    if listener is not None:
+        listener(Waiting("the models to load"))
     stopping = False
     try:
         while scheduler.busy:

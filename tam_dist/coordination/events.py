@@ -14,6 +14,13 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Waiting(Event):
+    """No video has started yet: the run waits for ``what``, as "Ray to start". Told again while it goes on waiting."""
+
+    what: str
+
+
+@dataclass(frozen=True)
 class VideoStarted(Event):
     """``committed`` chunks, ``frames_done`` frames, were there already; tracking goes on at ``next_chunk``. Told again after a
     replay.

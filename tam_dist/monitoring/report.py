@@ -24,6 +24,7 @@ from tam_dist.coordination.events import (
     StagesMeasured,
     VideoEnded,
     VideoStarted,
+    Waiting,
 )
 from tam_dist.coordination.stages import WINDOW_SECONDS
 from tam_dist.coordination.video import FINAL, VideoJob, VideoState
@@ -34,7 +35,7 @@ from tam_dist.tracking.spec import propagation_size
 REPORT = "run.json"
 #: State of a video that was not looked at yet; the others are those of :class:`VideoState`.
 PREPARING = "preparing"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class RunReport:
     """Times are seconds since the epoch. ``seconds_per_megapixel``: busy seconds of each role for each megapixel of the frames
     it handled, at the source's size for decoder and writer, at the propagation size for propagator and refiner; roles that
     did nothing are absent. ``ended`` is None while the run goes on. ``frames_per_second`` is that of the last
-    :data:`WINDOW_SECONDS`, ``new_frames`` the number that this run committed.
+    :data:`WINDOW_SECONDS`, ``new_frames`` the number that this run committed. ``waiting_for`` says why no video has started
+    yet, "" once one has.
     """
 
     started: float
@@ -81,6 +83,7 @@ class RunReport:
     frames_per_second: float
     new_frames: int
     bytes_in_flight: int
+    waiting_for: str = ""
     seconds_per_megapixel: Mapping[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
@@ -175,6 +178,7 @@ class RunRecorder:
         self._jobs: dict[str, _VideoAccount] = {}  # by project, as the scheduler knows them
         self._megapixels = dict.fromkeys(Role, 0.0)
         self._new_frames = 0
+        self._waiting_for = ""
         self._recent: deque[tuple[float, int]] = deque()
 
     def note(self, report: VideoReport) -> None:
@@ -194,6 +198,8 @@ class RunRecorder:
     def __call__(self, event: Event) -> None:
         if isinstance(event, StagesMeasured):
             self._stages.add(event)
+        elif isinstance(event, Waiting):
+            self._waiting_for = event.what
         account = self._jobs.get(getattr(event, "video", ""))
         if account is not None:
             self._on_video(event, account)
@@ -201,6 +207,7 @@ class RunRecorder:
     def _on_video(self, event: Event, account: _VideoAccount) -> None:
         match event:
             case VideoStarted():
+                self._waiting_for = ""
                 account.began = account.began or self._clock()
                 _change(account, state=VideoState.TRACKING.value, frames_done=event.frames_done)
             case ChunkDecoded():
@@ -228,6 +235,7 @@ class RunRecorder:
             frames_per_second=self._recent_rate(),
             new_frames=self._new_frames,
             bytes_in_flight=self._stages.bytes_in_flight,
+            waiting_for="" if ended else self._waiting_for,
             seconds_per_megapixel=self._earlier
             | {
                 stage.role.value: stage.seconds / self._megapixels[stage.role]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from actors import driver
+from actors import connection, driver
 from actors.executor import ACTORS
 from actors.placement import Node
 from tam_dist.config import load_config
-from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, VideoStarted
+from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, VideoStarted, Waiting
 from tam_dist.coordination.mailboxes import EventBatch
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import ResourceError
@@ -137,19 +140,35 @@ def test_only_a_new_chunk_makes_deaths_forgiven(run: Run) -> None:
 def test_room_that_becomes_free_is_waited_for_and_what_is_missing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "STOP_POLL_SECONDS", 0.001)
     shape = load_config(["cluster.preset=cpu"]).cluster
+    heard: list[Event] = []
     free = iter([[Node("a", 0.5, 0)], [Node("a", 1, 0)], [Node("a", 4, 0)]])
     monkeypatch.setattr(driver, "free_nodes", lambda: next(free))
-    assert driver.wait_for_room(shape)
+    assert driver.wait_for_room(shape, heard.append)
+    assert heard == 2 * [Waiting("free resources on the cluster")]
     monkeypatch.setattr(driver, "free_nodes", lambda: [Node("a", 0.5, 0)])
     monkeypatch.setattr(driver, "ROOM_SECONDS", 0.01)
     with pytest.raises(ResourceError, match=r"has 0\.5 CPUs free, .*; or wait until others"):
-        driver.wait_for_room(shape)
+        driver.wait_for_room(shape, heard.append)
     stop = threading.Event()
     stop.set()
-    assert not driver.wait_for_room(shape, stop)
+    assert not driver.wait_for_room(shape, heard.append, stop)
 
 
 def test_an_address_where_nobody_listens_is_told_at_once() -> None:
     with pytest.raises(ResourceError, match=r"No Ray cluster listens at 127\.0\.0\.1:9 .*--address"):
-        driver._check_address("127.0.0.1:9")
-    driver._check_address("auto")
+        connection.check_address("127.0.0.1:9")
+    connection.check_address("auto")
+
+
+def test_folders_of_dead_sessions_are_removed_once_they_are_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    names = (f"session_2026-01-02_03-04-05_678_{ended.pid}", f"session_1_{os.getpid()}", "x")
+    dead, alive, other = (tmp_path / name for name in names)
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    connection.sweep_sessions(tmp_path)
+    assert dead.exists()  # its logs may be wanted
+    monkeypatch.setattr(connection, "KEEP_SECONDS", -1.0)
+    connection.sweep_sessions(tmp_path)
+    assert [folder.exists() for folder in (dead, alive, other)] == [False, True, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +22,14 @@ from tam_dist.coordination.events import (
     StagesMeasured,
     VideoEnded,
     VideoStarted,
+    Waiting,
 )
 from tam_dist.coordination.video import VideoJob
-from tam_dist.errors import SchemaError
+from tam_dist.errors import ProjectLockedError, SchemaError
 from tam_dist.monitoring import monitor
 from tam_dist.monitoring.monitor import RunMonitor
 from tam_dist.monitoring.report import PREPARING, REPORT, Conditions, RunRecorder, RunReport, VideoReport, read_report
-from tam_dist.monitoring.requests import REQUESTS, ask_to_cancel, discard_requests, take_requests
+from tam_dist.monitoring.requests import REQUESTS, Desk, ask_to_cancel, driver
 from tam_dist.tracking.spec import SessionSpec
 from tests.tam_dist.coordination.test_scheduler import config
 from tests.tam_dist.coordination.test_stages import Clock
@@ -57,7 +59,10 @@ def test_a_video_from_waiting_to_done() -> None:
     recorder.note(VideoReport("b", "b.mp4", "failed", reason="It is empty."))
     recorder.add("a", job("a"))
     assert recorder.report().counts == {"waiting": 1, "failed": 1}
+    recorder(Waiting("Ray to start"))
+    assert recorder.report().waiting_for == "Ray to start"
     recorder(VideoStarted(f"{ROOT}/a", 1, 1, 16))
+    assert recorder.report().waiting_for == ""
     for chunk, frames in ((1, 16), (2, 8)):
         clock.now += 4
         recorder(ChunkCommitted(f"{ROOT}/a", chunk, frames, min(16 * (chunk + 1), 40), new=True))
@@ -116,16 +121,35 @@ def test_a_newer_report_is_refused(folder: Location) -> None:
         read_report(folder)
 
 
-def test_requests_are_taken_once(folder: Location) -> None:
+def test_requests_are_taken_once_by_one_driver_at_a_time(folder: Location) -> None:
+    ask_to_cancel(folder, ["a"])  # of an earlier run
+    desk = Desk(folder)
+    assert driver(folder) is None
+    desk.open()
+    assert str(driver(folder)).startswith(f"process {os.getpid()}")
+    assert desk.take(["a"]) == set()
     ask_to_cancel(folder, ["a", "a.b c"])
-    assert take_requests(folder, ["a", "a.b c", "d"]) == {"a", "a.b c"}
-    assert take_requests(folder, ["a"]) == set()
+    assert desk.take(["a", "a.b c", "d"]) == {"a", "a.b c"}
+    assert desk.take(["a"]) == set()
     ask_to_cancel(folder)
-    assert take_requests(folder, ["a", "d"]) == {"a", "d"}
+    with pytest.raises(ProjectLockedError):
+        Desk(folder).open()
+    assert desk.take(["a", "d"]) == {"a", "d"}
     ask_to_cancel(folder)
-    discard_requests(folder)
-    assert take_requests(folder, ["a"]) == set()
-    assert REQUESTS not in folder.children() or folder.is_local
+    desk.close()
+    assert desk.take(["a"]) == set()
+    assert driver(folder) is None
+    assert REQUESTS not in folder.children()
+
+
+def test_a_second_driver_leaves_the_first_ones_report_alone(folder: Location) -> None:
+    with RunMonitor(folder, CONDITIONS) as first:
+        first.add("a", job("a"))
+        before = read_report(folder)
+        with RunMonitor(folder, CONDITIONS) as second:
+            second.note(VideoReport("b", "b.mp4", "done"))
+        assert read_report(folder) == before
+        assert driver(folder) is not None
 
 
 def test_a_monitor_writes_shows_and_asks(folder: Location, monkeypatch: pytest.MonkeyPatch) -> None:
