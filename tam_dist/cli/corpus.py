@@ -39,7 +39,7 @@ def run_command(
     labels: Labels = None,
     absent: Absences = None,
     prompts: PromptFiles = None,
-    executor: Executor = "ray",
+    executor: Executor = "auto",
     address: Address = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -49,7 +49,7 @@ def run_command(
     A line of a corpus: {"video": "a.mp4", "prompts": [{"object": "cat", "frame": 0, "clicks": [[320, 240, 1]]}]}.
     Videos that can't be tracked are listed in failed.jsonl with the reason; the exit code is then 3.
     """
-    from tam_dist.api import checked_executor
+    from tam_dist.api import chosen_executor
     from tam_dist.cli.interrupt import stop_on_interrupt
     from tam_dist.cli.run_view import RunDisplay
     from tam_dist.config import load_config
@@ -57,9 +57,9 @@ def run_command(
     from tam_dist.corpus.run import run_corpus
     from tam_dist.preparation import settle
 
-    name = checked_executor(executor)
     config = settle(load_config(settings or []))
     lines = read_corpus(corpus, prompt_rule(click, box, labels, absent, prompts))
+    name = chosen_executor(executor, len(lines), config, address)
     folder = absolute(out)
     with stop_on_interrupt() as stop, RunDisplay(quiet=quiet) as display:
         outcome = run_corpus(lines, folder, config, name, address=address, show=display, stop=stop)
