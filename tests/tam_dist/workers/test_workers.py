@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import tam_dist
 from storage.project_store import ProjectStore
@@ -77,6 +78,26 @@ def test_a_chunk_goes_through_propagator_and_refiner(job: VideoJob, config: Conf
     assert receipt == StepReceipt(receipt.seconds, finished=True)
     assert done.chunk.index == 0
     assert done.checkpoint == propagator.run(Snapshot(job.project, 4, 0))[1].checkpoint
+
+
+def test_nothing_reads_memory_before_it_is_written(tiny_video: Path, config: Config, tmp_path: Path) -> None:
+    """Which is why it need not be filled; here it is, with NaN."""
+    made = prepare(str(tiny_video), [tam_dist.mask("cat", square(4, 10))], str(tmp_path / "masks"), config)
+    propagator, decoder, found = PropagatorWorker(config), DecoderWorker(), []
+    filling = torch.utils.deterministic
+    assert not filling.fill_uninitialized_memory
+    try:
+        for generation, fill in enumerate((False, True)):
+            filling.fill_uninitialized_memory = fill
+            propagator.run(OpenSession(made.project, generation, made.spec), None)
+            steps = [Step(made.project, generation, n, snapshot=True) for n in range(made.spec.chunk_count)]
+            found.append([propagator.run(step, decoder.run(decode(made, step.chunk))[1])[1] for step in steps])
+    finally:
+        filling.fill_uninitialized_memory = False
+    for plain, filled in zip(*found, strict=True):
+        assert plain.checkpoint == filled.checkpoint
+        assert np.array_equal(plain.chunk.labels, filled.chunk.labels)
+        assert np.array_equal(plain.chunk.quality, filled.chunk.quality, equal_nan=True)
 
 
 def test_a_propagator_refuses_sessions_that_it_does_not_hold(job: VideoJob, config: Config) -> None:
