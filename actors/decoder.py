@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from actors.shell import ActorSetup, WorkerActor
-from tam_dist.coordination.calls import Role
-from tam_dist.workers.base import Worker
+from tam_dist.coordination.calls import Role, Worker
 
 
 class Decoder(WorkerActor):

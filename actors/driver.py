@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
-import os
-import socket
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -18,32 +14,29 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayError
 
-from actors.coordinator import NAMESPACE, coordinator
-from actors.executor import ACTORS, ActorClasses, cluster_nodes, translate
-from actors.placement import cpus_needed, plan
-from tam_dist.config import Config
-from tam_dist.coordination.calls import WorkerId
-from tam_dist.coordination.events import CallFinished, CallSubmitted, Event, Listener, VideoEnded
+from actors.connection import cluster_address, connect, keep_logs
+from actors.coordinator import NAMESPACE, coordinator, find_coordinator
+from actors.executor import ACTORS, ActorClasses, cluster_nodes, free_nodes, translate
+from actors.placement import for_videos, plan
+from tam_dist.config import ClusterConfig, Config
+from tam_dist.coordination.events import ChunkCommitted, Event, Listener, VideoEnded, Waiting, all_of
 from tam_dist.coordination.feed import JobFeed
 from tam_dist.coordination.mailboxes import GivenUpError
 from tam_dist.coordination.service import LEASE_SECONDS
-from tam_dist.coordination.video import VideoJob
-from tam_dist.errors import ConfigError, ResourceError, TamDistError
+from tam_dist.coordination.video import VideoJob, VideoState
+from tam_dist.errors import ConfigError, ResourceError, TamDistError, VideoError
 from tam_dist.running import STOP_POLL_SECONDS, Cancelled, Outcome, OutcomeCollector
 
 log = logging.getLogger(__name__)
 
-#: Coordinators in a row that may die without a video getting on before the run is given up.
+#: Coordinators in a row that may die without a new chunk being stored before the run is given up.
 MAX_COORDINATOR_DEATHS = 5
 #: For how long a coordinator that Ray believes to live may be out of reach.
 MAX_SILENCE_SECONDS = 180.0
 #: News are fetched at most so often, so that a large cluster's come in batches.
 _POLL_SECONDS = 0.05
-_MIN_STORE_BYTES = 256 << 20
-#: Ray tells its user of tokens and addresses otherwise; what goes wrong with it we say ourselves.
-_RAY_LOGS = logging.ERROR
-#: For a first sign of life from a cluster's address.
-CONNECT_SECONDS = 5.0
+#: For others on the cluster to free what the workers need.
+ROOM_SECONDS = 60.0
 
 
 def run_on_ray(
@@ -71,63 +64,31 @@ def run_on_ray(
     with other settings, :class:`TamDistError` where the cluster is lost.
     """
     # Those to come are taken to be like the first where a size must be chosen now.
-    alike = [*jobs, *repeat(jobs[0], more.expected)] if more is not None else jobs
-    connect(config, alike, address)
+    alike = [*jobs, *repeat(jobs[0], more.expected)] if more is not None else list(jobs)
+    tell = all_of() if listener is None else listener
+    if not ray.is_initialized():
+        cluster = cluster_address(address)
+        tell(Waiting("Ray to start" if cluster is None else f"the Ray cluster at {cluster}"))
+        connect(config, alike, address)
     config = fit(config)
     plan(config.cluster, cluster_nodes())  # before anything is created
-    run = _Run(jobs, config, namespace, listener, detach, lease, actors, more)
     try:
-        return run.until_ended(stop, cancelled)
+        # The workers of a coordinator that is there hold what they need.
+        if find_coordinator(namespace) is None and not wait_for_room(for_videos(config.cluster, len(alike)), tell, stop):
+            return [Outcome(job.project, VideoState.STOPPED) for job in jobs]
+        tell(Waiting("the models to load"))
+        outcomes = _Run(jobs, config, namespace, tell, detach, lease, actors, more).until_ended(stop, cancelled)
     except RayError as error:
+        keep_logs()
         raise TamDistError(
             f"The Ray cluster was lost, {str(error).splitlines()[0]}; the projects are intact, resume when it is back."
         ) from error
-
-
-def connect(config: Config, jobs: Sequence[VideoJob] = (), address: str | None = None) -> None:
-    """Connect to Ray, unless this process is connected already."""
-    if ray.is_initialized():
-        return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use to its makers otherwise
-    # Under `uv run` Ray would start each worker through uv, which was seen to hang.
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    if address == "local":
-        # Freed objects linger for a second by default: 72 chunks of 20 MB were seen where 8 were in use.
-        os.environ.setdefault("RAY_free_objects_period_milliseconds", "100")
-        # Ray runs workers at niceness 15: beside other busy processes they got a twentieth of the time that the same work
-        # got without Ray. Tracking is what the user asked for, not background work.
-        os.environ.setdefault("RAY_worker_niceness", "0")
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, math.ceil(cpus_needed(config.cluster))),
-            object_store_memory=store_bytes(config, jobs),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=_RAY_LOGS,
-        )
-        return
-    _check_address(address)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=_RAY_LOGS)
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        raise ResourceError(
-            f"The Ray cluster at {address} did not let us in ({str(error).splitlines()[0]}): check --address or RAY_ADDRESS, "
-            "its version of Ray, and the token (RAY_AUTH_TOKEN or ~/.ray/auth_token must be as where it was started)."
-        ) from error
-
-
-def _check_address(address: str) -> None:
-    """Ray tries for two minutes to reach an address where nobody listens. Raises :class:`ResourceError`."""
-    host, colon, port = address.rpartition(":")
-    if not colon or "/" in address or not port.isdigit():
-        return  # "auto", or a form that is for Ray to judge
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
-        raise ResourceError(
-            f"No Ray cluster listens at {address} ({error.strerror or error}): check --address or RAY_ADDRESS."
-        ) from error
+    except ResourceError:
+        keep_logs()
+        raise
+    if any(outcome.error is not None and not isinstance(outcome.error, VideoError) for outcome in outcomes):
+        keep_logs()
+    return outcomes
 
 
 def fit(config: Config) -> Config:
@@ -137,18 +98,22 @@ def fit(config: Config) -> Config:
     return replace(config, cluster=replace(config.cluster, gpus_per_propagator=0.0, gpus_per_refiner=0.0))
 
 
-def store_bytes(config: Config, jobs: Sequence[VideoJob]) -> int:
-    """The size of a local Ray's object store: twice what the credits let the videos under way hold, with as many chunks again
-    that were freed within the last moment.
+def wait_for_room(cluster: ClusterConfig, tell: Listener, stop: threading.Event | None = None) -> bool:
+    """Until the cluster has the workers' resources free, which the end of another run may just be giving back; False where
+    ``stop`` was set before. Ray would wait for ever and say nothing. Raises :class:`ResourceError` after :data:`ROOM_SECONDS`.
     """
-    if config.cluster.object_store_gb:
-        return int(config.cluster.object_store_gb * 1e9)
-    specs = [job.spec for job in jobs]
-    chunk = max((3 * s.width * s.height * s.chunk_size for s in specs), default=0)
-    videos = min(len(specs), config.cluster.propagators * config.cluster.sessions_per_propagator)
-    held = videos * (config.credits.decoded_chunks + 1 + config.credits.writes)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(_MIN_STORE_BYTES, min(2 * held * chunk, int(0.4 * memory)))
+    deadline = time.monotonic() + ROOM_SECONDS
+    while stop is None or not stop.is_set():
+        try:
+            plan(cluster, free_nodes(), free=True)
+        except ResourceError as error:
+            if time.monotonic() > deadline:
+                raise ResourceError(f"{str(error).rstrip('.')}; or wait until others on the cluster have ended.") from error
+            tell(Waiting("free resources on the cluster"))
+            time.sleep(STOP_POLL_SECONDS)
+        else:
+            return True
+    return False
 
 
 class _Run:
@@ -159,7 +124,7 @@ class _Run:
         jobs: Sequence[VideoJob],
         config: Config,
         namespace: str,
-        listener: Listener | None,
+        tell: Listener,
         detach: bool,
         lease: float,
         actors: ActorClasses,
@@ -170,14 +135,13 @@ class _Run:
         self._jobs = {job.project: job for job in jobs}
         self._config = config
         self._namespace = namespace
-        self._listener = listener
+        self._tell = tell
         self._detach = detach
         self._lease = lease
         self._actors = actors
         self._driver = uuid.uuid4().hex
         self._outcomes = OutcomeCollector()
         self._open = set(self._jobs)
-        self._running_calls: Counter[WorkerId] = Counter()
         self._next = 0
         self._deaths = 0
         self._silent_since: float | None = None
@@ -255,17 +219,13 @@ class _Run:
 
     def _hear(self, event: Event) -> None:
         match event:
-            case CallSubmitted():
-                self._running_calls[event.worker] += 1
-            case CallFinished():
-                self._running_calls[event.worker] -= 1
             case VideoEnded():
                 self._open.discard(event.video)
                 self._outcomes(event)
-            case _:
                 self._deaths = 0
-        if self._listener is not None:
-            self._listener(event)
+            case ChunkCommitted(new=True):
+                self._deaths = 0
+        self._tell(event)
 
     def _on_coordinator_silence(self, error: RayActorError) -> None:
         """Its machine was lost, or the way to it for a moment. Ray takes half a minute to tell, and then calls it dead."""
@@ -284,15 +244,7 @@ class _Run:
             raise ResourceError(
                 f"The coordinator died {self._deaths} times in a row: look at the machine's memory and Ray's logs, then resume."
             ) from error
-        for worker, calls in self._running_calls.items():  # its workers died with it, and nobody else will say so
-            for _ in range(calls):
-                self._tell(CallFinished(worker, "lost", 0.0))
-        self._running_calls.clear()
         time.sleep(_POLL_SECONDS * 2**self._deaths)
-
-    def _tell(self, event: Event) -> None:
-        if self._listener is not None:
-            self._listener(event)
 
     @staticmethod
     def _call(method: Any, *arguments: Any) -> Any:

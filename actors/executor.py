@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray._private.state import available_resources_per_node
 from ray.exceptions import (
     ActorDiedError,
     NodeDiedError,
@@ -36,7 +37,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.decoder import Decoder
 from actors.mask_writer import MaskWriter
-from actors.placement import CPUS, Node, gpu_share, plan, worker_ids
+from actors.placement import CPUS, Node, Plan, gpu_share, plan, worker_ids
 from actors.propagator import Propagator
 from actors.refiner import Refiner
 from actors.shell import CONTROL, ActorSetup, ActorStats, WorkerActor
@@ -109,7 +110,7 @@ class RayExecutor:
         self._owner = owner
         self._actors = actors
         nodes = cluster_nodes()
-        self._plan = plan(config.cluster, nodes)
+        self._plan = _planned(config, nodes)
         self._many_nodes = len(nodes) > 1
         self._lanes: dict[WorkerId, _Lane] = {}
         self._arrivals: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
@@ -266,6 +267,7 @@ class RayExecutor:
         if error is None:
             log.info("%s is back after %.1f s", lane.worker, lane.down_for)
             lane.down_since = None
+            self.wake()  # a video may have waited for its place
         elif isinstance(error, ActorDiedError):
             lane.actor = self._create(lane.worker)
 
@@ -292,10 +294,30 @@ class RayExecutor:
 def cluster_nodes() -> list[Node]:
     """The live machines of the cluster."""
     return [
-        Node(node["NodeID"], float(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
+        Node(node["NodeID"], float(node["Resources"].get("CPU", 0)), float(node["Resources"].get("GPU", 0)))
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     ]
+
+
+def free_nodes() -> list[Node]:
+    """The live machines with what no actor or task holds, of anybody's, a moment ago."""
+    free = available_resources_per_node()  # type: ignore[no-untyped-call]
+    return [
+        Node(node.id, float(free[node.id].get("CPU", 0)), float(free[node.id].get("GPU", 0)))
+        for node in cluster_nodes()
+        if node.id in free
+    ]
+
+
+def _planned(config: Config, nodes: Sequence[Node]) -> Plan:
+    """By what is free. Where that is too little now, as for a moment after another coordinator's end, by all there is: Ray
+    makes the actors as soon as it becomes free.
+    """
+    try:
+        return plan(config.cluster, free_nodes(), free=True)
+    except ResourceError:
+        return plan(config.cluster, nodes)
 
 
 def translate(error: BaseException) -> Exception:

@@ -2,12 +2,16 @@
 
 Ray itself would wait for ever for a GPU that no node has, and would pack CPU actors wherever there is room. So the plan is
 made here, as plain code over a list of nodes, before any actor is created.
+
+Placement groups of Ray would reserve the same in one piece, but wait for ever, too, where something is missing, and do not
+say what it is; they reserve a whole run's workers, while a run of few videos makes fewer; and a bundle whose machine was
+lost comes back only where all of it fits, while single actors go wherever there is room.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tam_dist.config import ClusterConfig
 from tam_dist.coordination.calls import Role, WorkerId
@@ -21,11 +25,11 @@ _EPSILON = 1e-3
 
 @dataclass(frozen=True)
 class Node:
-    """A live machine of the cluster and what it has in all, used or not."""
+    """A live machine of the cluster and what it has: in all, or what is free of it."""
 
     id: str
     cpus: float
-    gpus: int
+    gpus: float
 
 
 Plan = Mapping[WorkerId, str]
@@ -64,38 +68,54 @@ def cpus_needed(cluster: ClusterConfig) -> float:
     return sum(CPUS[role] * len(ids) for role, ids in worker_ids(cluster).items())
 
 
-def plan(cluster: ClusterConfig, nodes: Sequence[Node]) -> Plan:
+def for_videos(cluster: ClusterConfig, videos: int) -> ClusterConfig:
+    """The workers that so many videos can use: of no role more than there are videos."""
+    return replace(
+        cluster,
+        propagators=min(cluster.propagators, videos),
+        refiners=min(cluster.refiners, videos),
+        decoders=min(cluster.decoders, videos),
+        writers=min(cluster.writers, videos),
+    )
+
+
+def plan(cluster: ClusterConfig, nodes: Sequence[Node], *, free: bool = False) -> Plan:
     """The node of each worker.
 
     Propagators are spread over the nodes with the most free GPUs. Refiners go to the propagators' nodes, or with
     ``cluster.sam_beside_xmem`` off to the nodes with the fewest propagators. The decoders and writers that a propagator's
     videos use (those with its number) go beside it.
 
-    Raises :class:`ResourceError`, in one sentence, where something is missing.
+    ``free``: the nodes are given with what is free of them. Raises :class:`ResourceError`, in one sentence, where something is
+    missing.
     """
     _check_shares(cluster)
-    _check_totals(cluster, nodes)
-    free = {node.id: _Free(node) for node in nodes}
+    _check_totals(cluster, nodes, " free" if free else "")
+    left = {node.id: _Left(node) for node in nodes}
     workers = worker_ids(cluster)
     placed: dict[WorkerId, str] = {}
     for worker in workers[Role.PROPAGATOR]:
-        placed[worker] = _take(free, worker, cluster, wish=_spread(placed, free))
+        placed[worker] = _take(left, worker, cluster, wish=_spread(placed, left))
     homes = [placed[worker] for worker in workers[Role.PROPAGATOR]]
     for worker in workers[Role.REFINER]:
         wish = [homes[worker.number % len(homes)]] if cluster.sam_beside_xmem else []
-        placed[worker] = _take(free, worker, cluster, wish=wish + _apart(homes, free))
+        placed[worker] = _take(left, worker, cluster, wish=wish + _apart(homes, left))
     for role in (Role.DECODER, Role.WRITER):
         for worker in workers[role]:
-            placed[worker] = _take(free, worker, cluster, wish=[homes[worker.number % len(homes)]])
+            placed[worker] = _take(left, worker, cluster, wish=[homes[worker.number % len(homes)]])
     return placed
 
 
-class _Free:
-    """What a node has left while the plan is made. GPUs are kept one by one: a half on each of two is not a whole one."""
+class _Left:
+    """What a node has left while the plan is made. GPUs are kept one by one: a half on each of two is not a whole one. Of those
+    that are free only in part Ray tells the sum, which is taken for one device.
+    """
 
     def __init__(self, node: Node) -> None:
         self.cpus = node.cpus
-        self.devices = [1.0] * node.gpus
+        self.devices = [1.0] * int(node.gpus + _EPSILON)
+        if node.gpus - len(self.devices) > _EPSILON:
+            self.devices.append(node.gpus - len(self.devices))
 
     @property
     def gpus(self) -> float:
@@ -114,22 +134,22 @@ class _Free:
         return True
 
 
-def _spread(placed: Plan, free: Mapping[str, _Free]) -> list[str]:
+def _spread(placed: Plan, left: Mapping[str, _Left]) -> list[str]:
     """Nodes with the most free GPUs first, then those with the fewest workers."""
     used = list(placed.values())
-    return sorted(free, key=lambda node: (-free[node].gpus, used.count(node)))
+    return sorted(left, key=lambda node: (-left[node].gpus, used.count(node)))
 
 
-def _apart(homes: Sequence[str], free: Mapping[str, _Free]) -> list[str]:
+def _apart(homes: Sequence[str], left: Mapping[str, _Left]) -> list[str]:
     """Nodes with the fewest propagators first."""
-    return sorted(free, key=lambda node: (homes.count(node), -free[node].gpus))
+    return sorted(left, key=lambda node: (homes.count(node), -left[node].gpus))
 
 
-def _take(free: Mapping[str, _Free], worker: WorkerId, cluster: ClusterConfig, *, wish: Sequence[str]) -> str:
+def _take(left: Mapping[str, _Left], worker: WorkerId, cluster: ClusterConfig, *, wish: Sequence[str]) -> str:
     """The first node with room, those wished for first."""
     gpus = gpu_share(cluster, worker.role)
-    for node in [*wish, *(n for n in free if n not in wish)]:
-        if free[node].take(CPUS[worker.role], gpus):
+    for node in [*wish, *(n for n in left if n not in wish)]:
+        if left[node].take(CPUS[worker.role], gpus):
             return node
     need = f"{gpus:g} GPU and " if gpus else ""
     raise ResourceError(
@@ -145,7 +165,7 @@ def _check_shares(cluster: ClusterConfig) -> None:
             raise ResourceError(f"cluster.gpus_per_{role} is {share:g}: a share of a GPU up to 1, or a whole number of GPUs.")
 
 
-def _check_totals(cluster: ClusterConfig, nodes: Sequence[Node]) -> None:
+def _check_totals(cluster: ClusterConfig, nodes: Sequence[Node], free: str) -> None:
     gpus = sum(node.gpus for node in nodes)
     cpus = sum(node.cpus for node in nodes)
     needed = {role: len(ids) * gpu_share(cluster, role) for role, ids in worker_ids(cluster).items()}
@@ -156,12 +176,12 @@ def _check_totals(cluster: ClusterConfig, nodes: Sequence[Node]) -> None:
             if amount
         ]
         raise ResourceError(
-            f"The cluster has {_count(gpus, 'GPU')}, but {' and '.join(parts)} need {sum(needed.values()):g}: "
+            f"The cluster has {_count(gpus, 'GPU')}{free}, but {' and '.join(parts)} need {sum(needed.values()):g}: "
             "lower cluster.propagators or cluster.refiners, give each a smaller share, or use cluster.preset=cpu."
         )
     if cpus_needed(cluster) > cpus + _EPSILON:
         raise ResourceError(
-            f"The cluster has {_count(cpus, 'CPU')}, but the actors asked for need {cpus_needed(cluster):g}: lower "
+            f"The cluster has {_count(cpus, 'CPU')}{free}, but the actors asked for need {cpus_needed(cluster):g}: lower "
             "cluster.propagators, cluster.refiners, cluster.decoders or cluster.writers."
         )
 

@@ -7,8 +7,7 @@ nothing. Lost steps are replayed by the scheduler, in a new generation, from a c
 from __future__ import annotations
 
 from actors.shell import ActorSetup, WorkerActor, limit_gpu_memory
-from tam_dist.coordination.calls import Role
-from tam_dist.workers.base import Worker
+from tam_dist.coordination.calls import Role, Worker
 
 
 class Propagator(WorkerActor):

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import ray
 
 from tam_dist.config import Config
-from tam_dist.coordination.calls import Call, Payload, Receipt, Role
+from tam_dist.coordination.calls import Call, Payload, Receipt, Role, Worker
 from tam_dist.errors import TamDistError
-from tam_dist.workers.base import Worker
 
 #: A second lane, so that an actor answers while it works.
 CONTROL = "control"

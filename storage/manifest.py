@@ -11,7 +11,7 @@ from typing import Any
 
 from storage.location import Location
 from tam_dist.errors import ProjectError, SchemaError
-from tam_dist.types import TrackedObject, VideoInfo
+from tam_dist.types import TrackedObject, VideoInfo, chunk_count
 
 SCHEMA_VERSION = 1
 MANIFEST = "project.json"
@@ -45,7 +45,7 @@ class Manifest:
 
     @property
     def chunk_count(self) -> int:
-        return -(-self.frame_count // self.chunk_size)
+        return chunk_count(self.frame_count, self.chunk_size)
 
     def chunk_frames(self, index: int) -> range:
         """The frames of chunk ``index``; the video's last chunk may be shorter."""

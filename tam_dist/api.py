@@ -91,11 +91,31 @@ def resume(
     return _finish(job, config, executor, listener, stop)
 
 
-def checked_executor(name: str) -> ExecutorName:
-    """``name``, if it is one of an executor. Raises :class:`ConfigError`."""
-    if name not in get_args(ExecutorName):
-        raise ConfigError(f"There is no executor {name!r}; choose {' or '.join(get_args(ExecutorName))}.")
-    return cast(ExecutorName, name)
+def chosen_executor(name: str, videos: int, config: Config, address: str | None = None) -> ExecutorName:
+    """The executor of that name; "auto" chooses by the work.
+
+    One video has no use for Ray, which takes some ten seconds to start, unless there is a cluster (``address``, else
+    ``$RAY_ADDRESS``), or a second GPU on this machine, on which its SAM can work beside its XMem. Raises :class:`ConfigError`.
+    """
+    names = ("auto", *get_args(ExecutorName))
+    if name not in names:
+        raise ConfigError(f"There is no executor {name!r}; choose {', '.join(names[:-1])} or {names[-1]}.")
+    if name != "auto":
+        return cast(ExecutorName, name)
+    shared = config.cluster.gpus_per_propagator + config.cluster.gpus_per_refiner <= 1 or config.runtime.device == "cpu"
+    alone = videos <= 1 and not (address or os.environ.get("RAY_ADDRESS"))
+    return "inline" if alone and (shared or visible_gpus() < 2) else "ray"
+
+
+def visible_gpus() -> int:
+    """Of NVIDIA, which this process may use: without torch, whose import takes seconds."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return len([device for device in chosen.split(",") if device.strip() not in ("", "-1")])
+    try:
+        return len(os.listdir("/proc/driver/nvidia/gpus"))
+    except OSError:
+        return 0
 
 
 def run_jobs(

@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tam_dist.config import Config
-from tam_dist.coordination.calls import Role
-from tam_dist.coordination.events import Event, Listener, VideoEnded
+from tam_dist.coordination.calls import Role, Worker
+from tam_dist.coordination.events import Event, Listener, VideoEnded, Waiting, all_of
 from tam_dist.coordination.feed import JobFeed
 from tam_dist.coordination.inline import InlineExecutor, WorkerFactory
 from tam_dist.coordination.scheduler import Scheduler
+from tam_dist.coordination.stages import StageTeller
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import RunInterruptedError, TamDistError
-from tam_dist.workers.base import Worker
 
 #: How often a run looks whether it was asked to stop, seconds.
 STOP_POLL_SECONDS = 0.2
@@ -57,11 +57,11 @@ def run_inline(
     jobs = list(jobs)
     executor = InlineExecutor(_workers(config))
     outcomes = OutcomeCollector()
-    scheduler = Scheduler(executor, config, outcomes)
-    if listener is not None:
-        scheduler.listen(listener)
+    scheduler = Scheduler(executor, config, StageTeller(outcomes if listener is None else all_of(outcomes, listener)))
     for job in jobs:
         scheduler.add(job)
+    if listener is not None:
+        listener(Waiting("the models to load"))
     stopping = False
     try:
         while scheduler.busy or (more is not None and more.expected and not stopping):

@@ -72,6 +72,15 @@ class FrameChunk:
         return self.start + len(self.frames)
 
 
+def chunk_count(frame_count: int, chunk_size: int) -> int:
+    """How many chunks a video has; the last may be shorter.
+
+    >>> chunk_count(33, 16), chunk_count(32, 16), chunk_count(0, 16)
+    (3, 2, 0)
+    """
+    return -(-frame_count // chunk_size)
+
+
 # --- what people ask for ---------------------------------------------------------------------------------------------
 
 

@@ -45,7 +45,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Executor = Annotated[
     str,
-    typer.Option("--executor", metavar="ray|inline", help="ray: worker processes; inline: this process."),
+    typer.Option(
+        "--executor",
+        metavar="auto|ray|inline",
+        help="ray: worker processes; inline: this process; auto: inline for one video without a cluster or a second GPU.",
+    ),
 ]
 Address = Annotated[
     str | None,

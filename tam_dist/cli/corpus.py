@@ -44,7 +44,7 @@ def run_command(
     labels: Labels = None,
     absent: Absences = None,
     prompts: PromptFiles = None,
-    executor: Executor = "ray",
+    executor: Executor = "auto",
     address: Address = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -55,7 +55,7 @@ def run_command(
     Videos that can't be tracked are listed in failed.jsonl with the reason; the exit code is then 3.
     """
     from tam_dist.addresses import absolute
-    from tam_dist.api import checked_executor
+    from tam_dist.api import chosen_executor
     from tam_dist.cli.interrupt import stop_on_interrupt
     from tam_dist.cli.run_view import RunDisplay
     from tam_dist.config import load_config
@@ -63,10 +63,10 @@ def run_command(
     from tam_dist.corpus.run import run_corpus
     from tam_dist.preparation import settle
 
-    name = checked_executor(executor)
     folder = absolute(out)
     config = settle(load_config(settings or []), folder)
     lines = read_corpus(corpus, prompt_rule(click, box, labels, absent, prompts))
+    name = chosen_executor(executor, len(lines), config, address)
     with stop_on_interrupt() as stop, RunDisplay(quiet=quiet) as display:
         outcome = run_corpus(lines, folder, config, name, address=address, show=display, stop=stop)
     _show(outcome, folder, as_json=as_json)

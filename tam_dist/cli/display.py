@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from tam_dist.cli.output import clock, count, is_terminal, say
-from tam_dist.coordination.events import ChunkCommitted, Event, VideoReplayed, VideoStarted, WorkerDied
+from tam_dist.coordination.events import ChunkCommitted, Event, VideoReplayed, VideoStarted, Waiting, WorkerDied
 
 #: Seconds between two plain lines.
 PLAIN_EVERY = 10.0
@@ -50,6 +50,7 @@ class VideoProgress:
         self._quiet = quiet
         self._speed = Speed()
         self._last_line = time.monotonic()
+        self._waiting_for = ""
         self._bar = None if quiet or not is_terminal() else _Bar(name, frame_count)
 
     def __enter__(self) -> Self:
@@ -63,7 +64,10 @@ class VideoProgress:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Waiting():
+                self._wait(event.what)
             case VideoStarted():
+                self._wait("")
                 self._speed.add(0)
                 if event.committed:
                     self._note(f"{self._name}: {count(event.committed, 'chunk')} done, going on at chunk {event.next_chunk}")
@@ -83,6 +87,14 @@ class VideoProgress:
             speed = self._speed.per_second
             left = clock((self._total - done) / speed) if speed else "?"
             say(f"{self._name}: {done}/{self._total} frames, {speed:.1f} frames/s, {left} left")
+
+    def _wait(self, what: str) -> None:
+        """Say what is waited for, once; "" for nothing any more."""
+        if what != self._waiting_for and self._bar is not None:
+            self._bar.describe(f"{self._name}, waiting for {what}" if what else self._name)
+        elif what != self._waiting_for and what:
+            self._note(f"{self._name}: waiting for {what}")
+        self._waiting_for = what
 
     def _note(self, text: str) -> None:
         if not self._quiet:
@@ -112,6 +124,9 @@ class _Bar:
 
     def stop(self) -> None:
         self._progress.stop()
+
+    def describe(self, text: str) -> None:
+        self._progress.update(self._task, description=text)
 
     def update(self, done: int, speed: float) -> None:
         self._progress.update(self._task, completed=done, speed=speed)

@@ -27,12 +27,12 @@ def plan(
     labels: Labels = None,
     absent: Absences = None,
     prompts: PromptFiles = None,
-    executor: Executor = "ray",
+    executor: Executor = "auto",
     as_json: Json = False,
 ) -> None:
     """Show what tam-dist run would track, where, and about how long it would take, without running anything."""
     from tam_dist.addresses import absolute
-    from tam_dist.api import checked_executor
+    from tam_dist.api import chosen_executor
     from tam_dist.config import load_config
     from tam_dist.corpus.lines import read_corpus
     from tam_dist.corpus.plan import plan_corpus
@@ -40,7 +40,7 @@ def plan(
 
     config = settle(load_config(settings or []))
     lines = read_corpus(corpus, prompt_rule(click, box, labels, absent, prompts))
-    found = plan_corpus(lines, absolute(out), config, checked_executor(executor))
+    found = plan_corpus(lines, absolute(out), config, chosen_executor(executor, len(lines), config))
     if as_json:
         result_json(asdict(found))
     else:

@@ -38,6 +38,8 @@ def summary(report: RunReport) -> str:
         open_videos = [video for video in report.videos if video.state not in FINAL]
         left = sum(video.frames_total - video.frames_done for video in open_videos) / report.frames_per_second
         parts += [f"{report.frames_per_second:.1f} frames/s", f"{clock(left)} left"]
+    if report.waiting_for:
+        parts.append(f"waiting for {report.waiting_for}")
     for state in (VideoState.FAILED, VideoState.CANCELLED):
         if state in report.counts:
             parts.append(f"{report.counts[state]} {state}")

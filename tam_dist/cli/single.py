@@ -43,7 +43,7 @@ def track(
         typer.Option(help="NAME@FIRST..LAST: not in the picture in these frames. Repeatable.", metavar="ABSENCE"),
     ] = None,
     prompts: Annotated[list[str] | None, typer.Option(help="A JSON file of prompts. Repeatable.", metavar="FILE")] = None,
-    executor: Executor = "ray",
+    executor: Executor = "auto",
     address: Address = None,
     force: Annotated[bool, typer.Option("--force", help="Discard the masks of an existing project and start anew.")] = False,
     overlay: Annotated[bool, typer.Option(help="Also write overlay.mp4 and sheet.png into the project.")] = False,
@@ -74,7 +74,7 @@ def resume(
     project: Annotated[str, typer.Argument(help="The project's folder or URL.", metavar="PROJECT")],
     settings: Settings = None,
     video: Annotated[str | None, typer.Option(help="Where the project's video lies now.", metavar="PATH")] = None,
-    executor: Executor = "ray",
+    executor: Executor = "auto",
     address: Address = None,
     overlay: Annotated[bool, typer.Option(help="Also write overlay.mp4 and sheet.png into the project.")] = False,
     as_json: Json = False,
@@ -138,7 +138,7 @@ def _finish(
     job: VideoJob, config: Config, executor: str, address: str | None, *, overlay: bool, as_json: bool, quiet: bool
 ) -> int:
     """Run the job, show it, say where the results are."""
-    from tam_dist.api import checked_executor, run_jobs
+    from tam_dist.api import chosen_executor, run_jobs
     from tam_dist.cli.display import VideoProgress
     from tam_dist.cli.interrupt import stop_on_interrupt
     from tam_dist.coordination.events import all_of
@@ -146,7 +146,7 @@ def _finish(
     from tam_dist.project import Project
 
     start = time.monotonic()
-    name = checked_executor(executor)
+    name = chosen_executor(executor, 1, config, address)
     with (
         stop_on_interrupt() as stop,
         VideoProgress(Path(job.uri).stem, job.spec.frame_count, quiet=quiet) as progress,

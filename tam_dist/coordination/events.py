@@ -14,6 +14,13 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Waiting(Event):
+    """No video has started yet: the run waits for ``what``, as "Ray to start". Told again while it goes on waiting."""
+
+    what: str
+
+
+@dataclass(frozen=True)
 class VideoStarted(Event):
     """``committed`` chunks, ``frames_done`` frames, were there already; tracking goes on at ``next_chunk``. Told again after a
     replay.
@@ -77,6 +84,31 @@ class CallFinished(Event):
     worker: WorkerId
     call: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class StageLoad:
+    """One kind of worker, as of now. ``workers`` counts those used so far; ``busy`` is their busy share 0..1 of the last
+    :data:`tam_dist.coordination.stages.WINDOW_SECONDS`; ``queued`` counts the calls that wait behind the ones under way;
+    ``seconds`` and ``calls`` are totals.
+    """
+
+    role: Role
+    workers: int
+    busy: float
+    queued: int
+    seconds: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class StagesMeasured(Event):
+    """All kinds of workers, in the order of the data flow; see :class:`tam_dist.coordination.stages.StageTeller`.
+    ``bytes_in_flight`` are those of decoded frames that are not tracked yet. Totals start again with a new coordinator.
+    """
+
+    loads: tuple[StageLoad, ...]
+    bytes_in_flight: int
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from tam_dist.coordination.calls import Call, Completion, Payload, Role, WorkerId
-from tam_dist.workers.base import Worker
+from tam_dist.coordination.calls import Call, Completion, Payload, Role, Worker, WorkerId
 
 #: Makes a worker; called in the worker's own thread, at its first call.
 WorkerFactory = Callable[[], Worker]

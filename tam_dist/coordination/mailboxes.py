@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tam_dist.coordination.calls import WorkerId
-from tam_dist.coordination.events import CallFinished, CallSubmitted, Event
+from tam_dist.coordination.events import Event
 from tam_dist.errors import TamDistError
 
 log = logging.getLogger(__name__)
@@ -34,13 +32,10 @@ class EventBatch:
 
 @dataclass
 class _Mailbox:
-    """``calls``: those submitted since the driver came that are not finished; it hears of no finish without its start."""
-
     videos: set[str]
     heard: float
     first: int
     events: list[Event]
-    calls: Counter[WorkerId]
 
 
 class Mailboxes:
@@ -53,9 +48,8 @@ class Mailboxes:
         self._news = threading.Condition()
         self._quiet_since = clock()
 
-    @property
-    def alive(self) -> bool:
-        """Whether a driver was there within the lease."""
+    def give_up_the_silent(self) -> None:
+        """To be called now and then: mailboxes that nobody empties grow for ever otherwise."""
         with self._news:
             now = self._clock()
             for driver in [d for d, box in self._boxes.items() if now - box.heard > self._lease]:
@@ -63,7 +57,12 @@ class Mailboxes:
                 del self._boxes[driver]
             if self._boxes:
                 self._quiet_since = now
-            return now - self._quiet_since <= self._lease
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a driver, or was one within the lease."""
+        with self._news:
+            return bool(self._boxes) or self._clock() - self._quiet_since <= self._lease
 
     @property
     def count(self) -> int:
@@ -71,7 +70,7 @@ class Mailboxes:
 
     def join(self, driver: str, videos: Sequence[str]) -> None:
         with self._news:
-            box = self._boxes.setdefault(driver, _Mailbox(set(), 0.0, 0, [], Counter()))
+            box = self._boxes.setdefault(driver, _Mailbox(set(), 0.0, 0, []))
             box.videos.update(videos)
             box.heard = self._clock()
 
@@ -85,12 +84,6 @@ class Mailboxes:
             for box in self._boxes.values():
                 if video is not None and video not in box.videos:
                     continue
-                if isinstance(event, CallSubmitted):
-                    box.calls[event.worker] += 1
-                elif isinstance(event, CallFinished):
-                    if not box.calls[event.worker]:
-                        continue
-                    box.calls[event.worker] -= 1
                 box.events.append(event)
             if video is not None:
                 self._news.notify_all()

@@ -10,15 +10,17 @@ Three rules give the guarantees:
   was used 93 % of the time, against 51 % when the actor itself waits.)
 * **Replay from a checkpoint, never retry.** A recurrent tracker whose step is retried on an empty state gives wrong masks
   without any error. So a lost step ends the session's generation: the next one is opened from the newest checkpoint and
-  tracks again from there; stale answers are known by their generation and dropped.
+  tracks again from there; stale answers are known by their generation, which no other session ever has, and dropped.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Collection, Sequence
 
 from tam_dist.config import Config
+from tam_dist.coordination.assignment import Assignment
 from tam_dist.coordination.calls import (
     Call,
     CloseProject,
@@ -54,7 +56,6 @@ from tam_dist.coordination.events import (
     VideoStarted,
     WorkerDied,
 )
-from tam_dist.coordination.placement import Placement
 from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
 from tam_dist.errors import PayloadLostError, TamDistError, WorkerDiedError
 
@@ -72,7 +73,8 @@ class Scheduler:
         self._waiting: list[tuple[int, int, VideoRun]] = []  # a heap: the longest first, then in order of arrival
         self._added = 0
         self._started: dict[str, VideoRun] = {}  # and not ended; a corpus has many more that wait or are done
-        self._placement = Placement(executor, config.cluster.sessions_per_propagator)
+        self._generations = itertools.count(1)
+        self._assignment = Assignment(executor, config.cluster.sessions_per_propagator)
 
     # --- what callers say ------------------------------------------------------------------------------------------------
 
@@ -93,15 +95,19 @@ class Scheduler:
             run.stopping = True
             if run.state is VideoState.WAITING:
                 self._end(run, VideoState.STOPPED)
+            elif run.state is VideoState.STARTING and run.propagator is None:
+                self._close(run, VideoState.STOPPED)  # it waits for a place, with nothing to be saved
             else:
                 self._advance(run)
 
     def cancel(self, video: str) -> None:
-        """End one video; what is committed stays."""
+        """End one video; what is committed stays. One that has ended or is about to keeps the end it has: a cancellation that
+        came while a video was being closed left "done" in its events and "cancelled" on disk.
+        """
         run = self._runs[video]
         if run.state is VideoState.WAITING:
             self._end(run, VideoState.CANCELLED)
-        elif run.state not in FINAL:
+        elif run.state not in FINAL and run.state is not VideoState.CLOSING:
             self._close(run, VideoState.CANCELLED)
 
     def pause(self, video: str) -> None:
@@ -136,20 +142,27 @@ class Scheduler:
             self._handle(completion)
 
     def _start_waiting(self) -> None:
-        while self._waiting:
-            if self._waiting[0][2].state is not VideoState.WAITING:  # cancelled or stopped meanwhile
-                heapq.heappop(self._waiting)
-                continue
-            propagator = self._placement.free_propagator(self._active())
-            if propagator is None:
+        """Those that lost their propagator first: they have begun, and hold their locks."""
+        for run in self._active():
+            if run.state is VideoState.STARTING and run.propagator is None and not self._open(run):
                 return
-            run = heapq.heappop(self._waiting)[2]
-            run.state = VideoState.STARTING
-            self._started[run.job.project] = run
-            run.propagator = propagator
-            run.writer = self._placement.partner(Role.WRITER, run, self._active())
-            run.decoder = self._placement.partner(Role.DECODER, run, self._active())
-            self._submit(run.writer, OpenProject(run.job.project, run.generation))
+        while self._waiting:
+            run = self._waiting[0][2]
+            if run.state is VideoState.WAITING and not self._open(run):
+                return
+            heapq.heappop(self._waiting)  # started, or cancelled or stopped meanwhile
+
+    def _open(self, run: VideoRun, own: WorkerId | None = None) -> bool:
+        """Begin a session on a propagator that has a place, ``own`` where that is as good as others; False if none has."""
+        run.propagator = self._assignment.free_propagator(self._active(), own)
+        if run.propagator is None:
+            return False
+        self._started[run.job.project] = run
+        run.begin(next(self._generations))
+        run.writer = self._assignment.partner(Role.WRITER, run, self._active())
+        run.decoder = self._assignment.partner(Role.DECODER, run, self._active())
+        self._submit(run.writer, OpenProject(run.job.project, run.generation))
+        return True
 
     def _handle(self, completion: Completion) -> None:
         call = completion.call
@@ -161,7 +174,7 @@ class Scheduler:
         if completion.error is not None:
             self._on_error(run, call, completion.worker, completion.error)
         elif isinstance(call, CloseProject):
-            self._end(run, VideoState(call.state))
+            self._end(run, VideoState(call.state), run.error)
         elif run.state is not VideoState.CLOSING or isinstance(call, Write):
             self._on_answer(call, run, completion)
 
@@ -256,7 +269,7 @@ class Scheduler:
         return not last and (run.stopping or (run.next_chunk + 1) % self._config.tracking.checkpoint_every == 0)
 
     def _ask_refiner(self, run: VideoRun, call: Segment) -> None:
-        self._submit(self._placement.refiner(), call, run.current, run.question)
+        self._submit(self._assignment.refiner(), call, run.current, run.question)
 
     def _write(self, run: VideoRun, chunk: int, step: Payload) -> None:
         run.writing[chunk] = step
@@ -274,32 +287,28 @@ class Scheduler:
 
     # --- ends ----------------------------------------------------------------------------------------------------------
 
-    def _fail(self, run: VideoRun, call: Call, error: Exception) -> None:
-        if isinstance(call, Write):
-            # It is not answered again: on a full disk the end waited for it for ever.
-            run.writing.pop(call.chunk, None)
-        self._close(run, VideoState.FAILED, error)
-
     def _close(self, run: VideoRun, state: VideoState, error: Exception | None = None) -> None:
         """Let the writes in flight finish, then free what the video holds on the workers."""
         run.state, run.ending, run.error = VideoState.CLOSING, state, error
         run.decoded.clear()
         run.current = run.question = None
-        self._submit(run.propagator, CloseSession(run.job.project, run.generation))
-        self._submit(run.decoder, CloseVideo(run.job.project, run.generation, run.job.uri))
+        self._forget_session(run)
+        self._submit(run.decoder, CloseVideo(run.job.project, run.generation))
         self._finish_closing(run)
+
+    def _forget_session(self, run: VideoRun) -> None:
+        if run.propagator is not None:
+            self._submit(run.propagator, CloseSession(run.job.project, run.generation))
 
     def _finish_closing(self, run: VideoRun) -> None:
         if not run.writing and run.ending is not None:
             reason = None if run.error is None else str(run.error)
             self._submit(run.writer, CloseProject(run.job.project, run.generation, run.ending.value, reason))
 
-    def _end(self, run: VideoRun, state: VideoState) -> None:
-        run.state = state
+    def _end(self, run: VideoRun, state: VideoState, error: Exception | None = None) -> None:
+        run.state, run.error = state, error
         self._started.pop(run.job.project, None)
-        self._tell(VideoEnded(run.job.project, state.value, run.error))
-        for other in self._active():
-            self._advance(other)
+        self._tell(VideoEnded(run.job.project, state.value, error))
 
     # --- failures --------------------------------------------------------------------------------------------------------
 
@@ -307,70 +316,61 @@ class Scheduler:
         died = isinstance(error, WorkerDiedError)
         if died:
             self._tell(WorkerDied(worker, call.video))
-        if run.state is VideoState.CLOSING:
-            self._on_error_while_closing(run, call, died)
-        elif not died and not isinstance(error, PayloadLostError):
-            self._fail(run, call, error)
-        elif self._too_many_deaths(run, call, error):
-            self._fail(run, call, _set_aside(run, call, worker))
-        elif died and self._repeatable(call):
-            self._repeat(run, call)
-        else:
-            self._replay(run, worker.role)
-
-    def _on_error_while_closing(self, run: VideoRun, call: Call, died: bool) -> None:
-        match call:
-            case CloseProject() if died:
-                self._submit(self._move(run, Role.WRITER), call)
-            case CloseProject():
-                self._end(run, VideoState.FAILED if run.ending is VideoState.DONE else VideoState(call.state))
-            case Write() if died:
-                self._submit(self._move(run, Role.WRITER), call, run.writing[call.chunk])
-            case Write():
-                run.writing.pop(call.chunk, None)
-                self._finish_closing(run)
+        if isinstance(error, WorkerDiedError | PayloadLostError):
+            if not self._too_many_deaths(run, call, error):
+                self._recover(run, call, worker, died=died)
+                return
+            error = _set_aside(run, call, worker)
+        self._fail(run, call, error)
 
     def _too_many_deaths(self, run: VideoRun, call: Call, error: Exception) -> bool:
         """Counts by chunk. A call that merely waited at a worker which died on another one is not to blame."""
         if isinstance(error, WorkerDiedError) and not error.running:
             return False
-        chunk = _chunk_of(run, call)
-        run.deaths[chunk] = run.deaths.get(chunk, 0) + 1
-        return run.deaths[chunk] >= self._config.cluster.max_deaths_per_chunk
+        run.deaths[_chunk_of(run, call)] += 1
+        return run.deaths[_chunk_of(run, call)] >= self._config.cluster.max_deaths_per_chunk
 
-    @staticmethod
-    def _repeatable(call: Call) -> bool:
-        """Calls whose worker keeps nothing that later calls depend on: decoding, segmenting, and writing (idempotent)."""
-        return isinstance(call, Decode | Segment | Write | OpenProject)
+    def _recover(self, run: VideoRun, call: Call, worker: WorkerId, *, died: bool) -> None:
+        closing = run.state is VideoState.CLOSING
+        repeatable = Write | CloseProject if closing else Decode | Segment | OpenProject | Write
+        if died and isinstance(call, repeatable):
+            self._repeat(run, call)
+        elif not closing:
+            self._replay(run, worker.role)
+        elif isinstance(call, Write):  # its masks are lost, and the video ends before they are made again
+            run.writing.pop(call.chunk, None)
+            self._finish_closing(run)
 
     def _repeat(self, run: VideoRun, call: Call) -> None:
-        match call:
-            case Segment():
-                self._ask_refiner(run, call)
-            case Write():
-                self._submit(self._move(run, Role.WRITER), call, run.writing[call.chunk])
-            case Decode():
-                self._submit(self._move(run, Role.DECODER), call)
-            case OpenProject():
-                self._submit(self._move(run, Role.WRITER), call)
-
-    def _move(self, run: VideoRun, role: Role) -> WorkerId:
-        """The video's decoder or writer; another one from now on, if that one can take no work."""
-        own = run.decoder if role is Role.DECODER else run.writer
-        if own is not None and own in self._executor.workers(role):
-            return own
-        other = self._placement.partner(role, run, self._active())
-        if role is Role.DECODER:
-            run.decoder = other
+        """Submit a call again whose worker keeps nothing that later calls depend on; writing is idempotent."""
+        if isinstance(call, Segment):
+            self._ask_refiner(run, call)
+        elif isinstance(call, Decode):
+            run.decoder = self._assignment.partner(Role.DECODER, run, self._active())
+            self._submit(run.decoder, call)
         else:
-            run.writer = other
-        return other
+            run.writer = self._assignment.partner(Role.WRITER, run, self._active())
+            self._submit(run.writer, call, *([run.writing[call.chunk]] if isinstance(call, Write) else []))
 
     def _replay(self, run: VideoRun, because: Role) -> None:
+        """Track again from the newest checkpoint; where no other propagator has a place, once one has."""
         self._tell(VideoReplayed(run.job.project, run.next_chunk, because))
-        run.rewind()
-        run.propagator = self._placement.free_propagator(self._active(), run) or run.propagator
-        self._submit(self._move(run, Role.WRITER), OpenProject(run.job.project, run.generation))
+        self._forget_session(run)
+        own, run.propagator = run.propagator, None
+        run.begin(next(self._generations))  # also where it has to wait: nothing under way counts any more
+        self._open(run, own)
+
+    def _fail(self, run: VideoRun, call: Call, error: Exception) -> None:
+        """The first reason counts. What failed is not waited for again: on a full disk the end waited for a write for ever."""
+        if isinstance(call, Write):
+            run.writing.pop(call.chunk, None)
+        if run.state is not VideoState.CLOSING:
+            self._close(run, VideoState.FAILED, error)
+        elif isinstance(call, CloseProject):
+            self._end(run, VideoState.FAILED, run.error or error)
+        elif isinstance(call, Write):
+            run.ending, run.error = VideoState.FAILED, run.error or error
+            self._finish_closing(run)
 
     # --- small things --------------------------------------------------------------------------------------------------
 
@@ -388,14 +388,19 @@ class Scheduler:
 
 
 def _chunk_of(run: VideoRun, call: Call) -> int:
-    """The chunk that a call works on; ``Decode`` may be ahead of the tracker."""
+    """The chunk that a call works on; ``Decode`` may be ahead of the tracker, ``CloseProject`` comes after the last."""
+    if isinstance(call, CloseProject):
+        return run.job.spec.chunk_count
     return getattr(call, "chunk", run.next_chunk)
 
 
 def _set_aside(run: VideoRun, call: Call, worker: WorkerId) -> TamDistError:
     chunk = _chunk_of(run, call)
     first = chunk * run.job.spec.chunk_size
+    what = f"on frames {first} to {first + run.frames_of(chunk) - 1}"
+    if isinstance(call, CloseProject):
+        what = "while the project was being closed"
     return WorkerDiedError(
-        f"{run.job.uri}: the {worker.role} died {run.deaths[chunk]} times on frames {first} to "
-        f"{first + run.frames_of(chunk) - 1}; the video is set aside, look at the workers' memory and logs, then resume it."
+        f"{run.job.uri}: the {worker.role} died {run.deaths[chunk]} times {what}; the video is set aside, look at the "
+        "workers' memory and logs, then resume it."
     )

@@ -20,15 +20,16 @@ from tam_dist.coordination.events import (
     ChunkCommitted,
     Event,
     Listener,
+    StageLoad,
     VideoEnded,
     VideoStarted,
     WorkerDied,
 )
 from tam_dist.coordination.mailboxes import EventBatch, GivenUpError, Mailboxes
 from tam_dist.coordination.scheduler import Scheduler
+from tam_dist.coordination.stages import StageTeller
 from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
 from tam_dist.errors import ConfigError, TamDistError
-from tam_dist.monitoring.stages import StageAccounts, StageLoad
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ class ServiceStatus:
 
 
 class Service:
-    """``detached``: goes on, and stays, without drivers. ``listeners`` hear every event, in the service's thread."""
+    """``detached``: goes on, and stays, without drivers. ``listeners`` hear every event, those of single calls
+    too, in the service's thread; drivers get measurements of the stages instead."""
 
     def __init__(
         self,
@@ -88,11 +90,11 @@ class Service:
         self._executor = executor
         self._config = config
         self._detached = detached
-        self._scheduler = Scheduler(executor, config, self._on_event)
+        self._stages = StageTeller(self._on_event)
+        self._scheduler = Scheduler(executor, config, self._stages)
         for listener in listeners:
             self._scheduler.listen(listener)
         self._drivers = Mailboxes(lease)
-        self._stages = StageAccounts()
         self._progress: dict[str, _Progress] = {}
         self._again: dict[str, VideoJob] = {}
         self._commands: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
@@ -129,10 +131,13 @@ class Service:
 
     def stop(self, videos: Collection[str] | None = None) -> None:
         """See :meth:`Scheduler.stop`."""
-        self._ask(lambda: self._scheduler.stop(videos))
+        self._ask(lambda: self._stop(videos))
 
     def cancel(self, video: str) -> None:
-        self._ask(lambda: self._scheduler.cancel(self._known(video)))
+        """See :meth:`Scheduler.cancel`. Like ``pause`` and ``unpause`` it does nothing where the video has ended: whoever asks
+        can't know that, and must not fail for it. Raises :class:`TamDistError` for a video that was never submitted.
+        """
+        self._ask(lambda: self._cancel(self._known(video)))
 
     def pause(self, video: str) -> None:
         self._ask(lambda: self._scheduler.pause(self._known(video)))
@@ -174,6 +179,7 @@ class Service:
             while True:
                 self._do_commands()
                 time.sleep(_IDLE_WAIT)
+                self._drivers.give_up_the_silent()
                 if not self._drivers.alive:
                     return
         finally:
@@ -186,11 +192,11 @@ class Service:
             return True
         if self._draining and not self._scheduler.busy:
             return True
+        self._drivers.give_up_the_silent()
         if self._detached or self._drivers.alive:
             return False
         if self._scheduler.busy:
-            self._again.clear()
-            self._scheduler.stop()
+            self._stop(None)
             return False
         return True
 
@@ -217,6 +223,7 @@ class Service:
         if self._draining or self._closing:
             raise TamDistError("The coordinator is about to end and takes no more videos: try again in a moment.")
         self._drivers.join(driver, [job.project for job in jobs])
+        self._stages.measure()  # what was done before it came
         runs = {run.job.project: run for run in self._scheduler.videos}
         for job in jobs:
             run = runs.get(job.project)
@@ -226,13 +233,21 @@ class Service:
                 self._again[job.project] = job
         self._executor.provide(sum(run.state not in FINAL for run in self._scheduler.videos))
 
+    def _stop(self, videos: Collection[str] | None) -> None:
+        for video in list(self._again if videos is None else videos):
+            self._again.pop(video, None)
+        self._scheduler.stop(videos)
+
+    def _cancel(self, video: str) -> None:
+        self._again.pop(video, None)
+        self._scheduler.cancel(video)
+
     def _known(self, video: str) -> str:
-        if not any(run.job.project == video and run.state not in FINAL for run in self._scheduler.videos):
-            raise TamDistError(f"{video} is not being tracked.")
+        if not any(run.job.project == video for run in self._scheduler.videos):
+            raise TamDistError(f"{video} was not submitted.")
         return video
 
     def _on_event(self, event: Event) -> None:
-        self._stages(event)
         match event:
             case VideoStarted():
                 self._progress.setdefault(event.video, _Progress(time.monotonic()))
@@ -250,8 +265,8 @@ class Service:
     def _status(self) -> ServiceStatus:
         return ServiceStatus(
             videos=tuple(self._video_status(run) for run in self._scheduler.videos),
-            stages=self._stages.loads(),
-            bytes_in_flight=self._stages.bytes_in_flight,
+            stages=self._stages.accounts.loads(),
+            bytes_in_flight=self._stages.accounts.bytes_in_flight,
             drivers=self._drivers.count,
             detached=self._detached,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -40,12 +41,14 @@ FINAL = frozenset({VideoState.DONE, VideoState.FAILED, VideoState.CANCELLED, Vid
 
 @dataclass
 class VideoRun:
-    """Mutable bookkeeping of one video; the scheduler alone changes it.
+    """Mutable bookkeeping of one life of a video, from its submission to its end; the scheduler alone changes it.
 
-    ``next_chunk`` is the next one to be tracked, ``saved_chunk`` the one behind the newest checkpoint, ``committed`` those
-    whose stored masks are up to date, ``end`` the one behind the last that was due when the project was opened. ``current``
+    ``generation`` is that of the session (see :class:`tam_dist.coordination.calls.Call`), 0 before the first.
+    ``next_chunk`` is the next one to be tracked, ``saved_chunk`` the one after the newest checkpoint, ``committed`` those
+    whose stored masks are up to date, ``end`` the one after the last that was due when the project was opened. ``current``
     is the chunk with the propagator or waiting for a refiner, ``question`` the step result that the refiner is to answer.
-    ``saving``: a snapshot was asked for and is not there yet. ``deaths`` counts worker deaths by the chunk they happened on.
+    ``saving``: a snapshot was asked for and is not there yet. ``propagator`` is None while the video waits for a place.
+    ``deaths`` counts worker deaths by the chunk they happened on.
     """
 
     job: VideoJob
@@ -66,7 +69,7 @@ class VideoRun:
     current: Payload | None = None
     question: Payload | None = None
     writing: dict[int, Payload] = field(default_factory=dict)
-    deaths: dict[int, int] = field(default_factory=dict)
+    deaths: Counter[int] = field(default_factory=Counter)
     ending: VideoState | None = None
     error: Exception | None = None
 
@@ -107,9 +110,9 @@ class VideoRun:
         room = credit - len(self.decoded) - len(self.decoding)
         return [c for c in wanted if c not in self.decoded and c not in self.decoding][: max(room, 0)]
 
-    def rewind(self) -> None:
-        """Forget everything in flight; the next generation starts from a checkpoint."""
-        self.generation += 1
+    def begin(self, generation: int) -> None:
+        """Forget everything in flight; the session of ``generation`` starts from a checkpoint."""
+        self.generation = generation
         self.decoding.clear()
         self.decoded.clear()
         self.writing.clear()

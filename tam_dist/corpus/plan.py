@@ -21,7 +21,7 @@ from tam_dist.monitoring.monitor import conditions_of
 from tam_dist.monitoring.report import read_report
 from tam_dist.preparation import find_done
 from tam_dist.prompts import validate
-from tam_dist.tracking.resampling import propagation_size
+from tam_dist.tracking.spec import propagation_size
 
 #: Busy seconds for each megapixel of a frame, at the source's size for decoder and writer, at the propagation size for the
 #: models. For the embedded models on one CPU core: XMem measured at 455x256 (0.16 s a frame), decoding H.264 at 720p. For the

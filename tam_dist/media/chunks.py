@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from tam_dist.errors import VideoError
 from tam_dist.media.reader import VideoReader
-from tam_dist.types import FrameChunk
-
-
-def chunk_count(frame_count: int, chunk_size: int) -> int:
-    """How many chunks a video has; the last may be shorter.
-
-    >>> chunk_count(33, 16), chunk_count(32, 16), chunk_count(0, 16)
-    (3, 2, 0)
-    """
-    return -(-frame_count // chunk_size)
+from tam_dist.types import FrameChunk, chunk_count
 
 
 def read_chunk(reader: VideoReader, index: int, chunk_size: int) -> FrameChunk:

@@ -35,8 +35,8 @@ from tam_dist.coordination.events import (
     VideoEnded,
     VideoReplayed,
 )
+from tam_dist.coordination.stages import StageAccounts
 from tam_dist.coordination.video import VideoState
-from tam_dist.monitoring.stages import StageAccounts
 
 #: Upper bounds of the histograms' buckets: from a small clip's step on a GPU to a long one's on a CPU.
 BUCKETS_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -64,7 +64,7 @@ _HISTOGRAMS = {
 
 
 class RayMetrics:
-    """A listener for the process that drives the scheduler, which must be connected to Ray. Not thread-safe.
+    """A listener of the scheduler itself, in its process, which must be connected to Ray. Not thread-safe.
 
     A metric that is made twice in a process is one metric; so two of these add up.
     """

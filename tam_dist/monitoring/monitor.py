@@ -13,9 +13,9 @@ from storage.location import Location
 from tam_dist.config import Config
 from tam_dist.coordination.events import Event
 from tam_dist.coordination.video import VideoJob
-from tam_dist.errors import SchemaError, StorageError
+from tam_dist.errors import ProjectLockedError, SchemaError, StorageError
 from tam_dist.monitoring.report import REPORT, Conditions, RunRecorder, RunReport, VideoReport, read_report
-from tam_dist.monitoring.requests import discard_requests, take_requests
+from tam_dist.monitoring.requests import Desk
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +33,13 @@ class RunMonitor:
     """Is told of the run's events, and asked for cancellations, by the thread that drives it; ``show`` displays its report.
 
     A report that can't be written stops no video: the masks have their own ways to fail, and the next report may succeed.
+    Where another driver is there already, whose run this one joins or is refused by, only that one reports and takes requests.
     """
 
     def __init__(self, folder: Location, conditions: Conditions, show: Show | None = None) -> None:
         self._folder = folder
+        self._desk = Desk(folder)
+        self._second = False
         self._recorder = RunRecorder(conditions, _earlier(folder))
         self._show = show
         self._names: dict[str, str] = {}
@@ -46,14 +49,14 @@ class RunMonitor:
 
     def __enter__(self) -> Self:
         with self._tolerant():
-            discard_requests(self._folder)
+            self._desk.open()
         self._write()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with self._tolerant():
-            discard_requests(self._folder)
         self._write(ended=True)
+        with self._tolerant():
+            self._desk.close()
         if self._show is not None:
             self._show(self.report)
 
@@ -81,7 +84,7 @@ class RunMonitor:
         self._look_due = time.monotonic() + self._interval
         asked: set[str] = set()
         with self._tolerant():
-            asked = take_requests(self._folder, self._names.keys())
+            asked = self._desk.take(self._names.keys())
         return [self._names[name] for name in asked]
 
     def tick(self) -> None:
@@ -98,6 +101,8 @@ class RunMonitor:
         return self._recorder.report()
 
     def _write(self, *, ended: bool = False) -> None:
+        if self._second:
+            return
         began = time.monotonic()
         with self._tolerant():
             (self._folder / REPORT).write(self._recorder.report(ended=ended).to_json().encode())
@@ -108,6 +113,8 @@ class RunMonitor:
     def _tolerant(self) -> Iterator[None]:
         try:
             yield
+        except ProjectLockedError:
+            self._second = True
         except StorageError as error:
             if not self._warned:  # once: a full disk would be told of every second
                 _log.warning("%s", error)

@@ -15,16 +15,27 @@ from dataclasses import asdict, dataclass, field, replace
 
 from storage.location import Location
 from tam_dist.coordination.calls import Role
-from tam_dist.coordination.events import ChunkCommitted, ChunkDecoded, ChunkTracked, Event, VideoEnded, VideoStarted
+from tam_dist.coordination.events import (
+    ChunkCommitted,
+    ChunkDecoded,
+    ChunkTracked,
+    Event,
+    StageLoad,
+    StagesMeasured,
+    VideoEnded,
+    VideoStarted,
+    Waiting,
+)
+from tam_dist.coordination.stages import WINDOW_SECONDS
 from tam_dist.coordination.video import FINAL, VideoJob, VideoState
 from tam_dist.errors import SchemaError
-from tam_dist.monitoring.stages import WINDOW_SECONDS, Bottleneck, StageAccounts, StageLoad, bottleneck
-from tam_dist.tracking.resampling import propagation_size
+from tam_dist.monitoring.bottleneck import Bottleneck, bottleneck
+from tam_dist.tracking.spec import propagation_size
 
 REPORT = "run.json"
 #: State of a video that was not looked at yet; the others are those of :class:`VideoState`.
 PREPARING = "preparing"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,8 @@ class RunReport:
     """Times are seconds since the epoch. ``seconds_per_megapixel``: busy seconds of each role for each megapixel of the frames
     it handled, at the source's size for decoder and writer, at the propagation size for propagator and refiner; roles that
     did nothing are absent. ``ended`` is None while the run goes on. ``frames_per_second`` is that of the last
-    :data:`WINDOW_SECONDS`, ``new_frames`` the number that this run committed.
+    :data:`WINDOW_SECONDS`, ``new_frames`` the number that this run committed. ``waiting_for`` says why no video has started
+    yet, "" once one has.
     """
 
     started: float
@@ -71,6 +83,7 @@ class RunReport:
     frames_per_second: float
     new_frames: int
     bytes_in_flight: int
+    waiting_for: str = ""
     seconds_per_megapixel: Mapping[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
@@ -121,6 +134,30 @@ class _VideoAccount:
     new_frames: int = 0
 
 
+class _StageTotals:
+    """Stages as last measured, with totals of what was done while this run listened: a coordinator may have worked for others
+    before, and another one, after its death, counts from 0.
+    """
+
+    def __init__(self) -> None:
+        self.loads: tuple[StageLoad, ...] = ()
+        self.bytes_in_flight = 0
+        self._before: dict[Role, StageLoad] = {}
+
+    def add(self, now: StagesMeasured) -> None:
+        totals = {load.role: load for load in self.loads}
+        self.loads = tuple(self._grown(load, totals.get(load.role)) for load in now.loads)
+        self.bytes_in_flight = now.bytes_in_flight
+        self._before = {load.role: load for load in now.loads}
+
+    def _grown(self, load: StageLoad, total: StageLoad | None) -> StageLoad:
+        before = self._before.get(load.role, load)  # the first measurement is what was there before
+        if load.calls < before.calls:
+            before = replace(before, seconds=0.0, calls=0)
+        seconds, calls = (0.0, 0) if total is None else (total.seconds, total.calls)
+        return replace(load, seconds=seconds + load.seconds - before.seconds, calls=calls + load.calls - before.calls)
+
+
 class RunRecorder:
     """A listener that keeps a run's report: of videos that are :meth:`noted <note>` and of jobs that are :meth:`added <add>`.
 
@@ -133,7 +170,7 @@ class RunRecorder:
     ) -> None:
         same = earlier is not None and earlier.conditions == conditions
         self._earlier = dict(earlier.seconds_per_megapixel) if earlier is not None and same else {}
-        self.stages = StageAccounts(clock)
+        self._stages = _StageTotals()
         self._clock = clock
         self._conditions = conditions
         self._started = time.time()
@@ -141,6 +178,7 @@ class RunRecorder:
         self._jobs: dict[str, _VideoAccount] = {}  # by project, as the scheduler knows them
         self._megapixels = dict.fromkeys(Role, 0.0)
         self._new_frames = 0
+        self._waiting_for = ""
         self._recent: deque[tuple[float, int]] = deque()
 
     def note(self, report: VideoReport) -> None:
@@ -158,7 +196,10 @@ class RunRecorder:
         )
 
     def __call__(self, event: Event) -> None:
-        self.stages(event)
+        if isinstance(event, StagesMeasured):
+            self._stages.add(event)
+        elif isinstance(event, Waiting):
+            self._waiting_for = event.what
         account = self._jobs.get(getattr(event, "video", ""))
         if account is not None:
             self._on_video(event, account)
@@ -166,6 +207,7 @@ class RunRecorder:
     def _on_video(self, event: Event, account: _VideoAccount) -> None:
         match event:
             case VideoStarted():
+                self._waiting_for = ""
                 account.began = account.began or self._clock()
                 _change(account, state=VideoState.TRACKING.value, frames_done=event.frames_done)
             case ChunkDecoded():
@@ -181,7 +223,7 @@ class RunRecorder:
     def report(self, *, ended: bool = False) -> RunReport:
         """As of now."""
         now = time.time()
-        stages = self.stages.loads()
+        stages = self._stages.loads
         return RunReport(
             started=self._started,
             updated=now,
@@ -192,7 +234,8 @@ class RunRecorder:
             bottleneck=bottleneck(stages),
             frames_per_second=self._recent_rate(),
             new_frames=self._new_frames,
-            bytes_in_flight=self.stages.bytes_in_flight,
+            bytes_in_flight=self._stages.bytes_in_flight,
+            waiting_for="" if ended else self._waiting_for,
             seconds_per_megapixel=self._earlier
             | {
                 stage.role.value: stage.seconds / self._megapixels[stage.role]

@@ -1,12 +1,14 @@
 """Asking a run of another process to cancel videos: small files in its folder, which its driver looks for.
 
-Files, because they need neither Ray nor a port, and work wherever the projects do.
+Files, because they need neither Ray nor a port, and work wherever the projects do. The driver holds a lock on their folder, by
+which others know that it is there: its writer takes the project's own only once Ray has started.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from storage import lock
 from storage.location import Location
 
 #: The folder beside the projects, there only while a run has requests.
@@ -21,22 +23,52 @@ def ask_to_cancel(folder: Location, names: Iterable[str] | None = None) -> None:
         (folder / REQUESTS / file).write(b"")
 
 
-def take_requests(folder: Location, names: Collection[str]) -> set[str]:
-    """The names among ``names`` that are asked for; the requests are removed. Raises :class:`StorageError`."""
-    found = (folder / REQUESTS).children()
-    for file in found:
-        (folder / REQUESTS / file).remove()
-    if _ALL in found:
-        return set(names)
-    return {file.removeprefix(_ONE) for file in found} & set(names)
+class Desk:
+    """Where a driver takes requests, from :meth:`open` to :meth:`close`. Raises :class:`StorageError`, and on opening
+    :class:`ProjectLockedError` where another driver takes them.
+    """
+
+    def __init__(self, folder: Location) -> None:
+        self._folder = folder / REQUESTS
+        self._lock: lock.ProjectLock | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._lock is not None
+
+    def open(self) -> None:
+        """Requests that were there are forgotten: they were for an earlier run."""
+        self._lock = lock.acquire(self._folder)
+        for file in _requests(self._folder):
+            (self._folder / file).remove()
+
+    def take(self, names: Collection[str]) -> set[str]:
+        """The names among ``names`` that are asked for; the requests are removed."""
+        found = _requests(self._folder) if self.is_open else []
+        for file in found:
+            (self._folder / file).remove()
+        if _ALL in found:
+            return set(names)
+        return {file.removeprefix(_ONE) for file in found} & set(names)
+
+    def close(self) -> None:
+        """Nothing of ours is left."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+            if all(map(is_request, self._folder.children())):
+                self._folder.remove_tree()
+
+
+def driver(folder: Location) -> lock.Holder | None:
+    """Who drives the run in ``folder`` now, None where nobody does."""
+    return lock.holder(folder / REQUESTS)
 
 
 def is_request(file: str) -> bool:
-    """Whether a file of that name in the folder of requests is one."""
-    return file == _ALL or file.startswith(_ONE)
+    """Whether a file of that name in the folder of requests is ours: a request, or the lock of who takes them."""
+    return file == lock.LOCK or file == _ALL or file.startswith(_ONE)
 
 
-def discard_requests(folder: Location) -> None:
-    """Forget all requests, as at the beginning and the end of a run. A folder of somebody else is left alone."""
-    if all(map(is_request, (folder / REQUESTS).children())):
-        (folder / REQUESTS).remove_tree()
+def _requests(folder: Location) -> list[str]:
+    return [file for file in folder.children() if is_request(file) and file != lock.LOCK]

@@ -11,6 +11,7 @@ from storage.project_store import ProjectStore
 from tam_dist.coordination.video import FINAL
 from tam_dist.errors import ProjectError
 from tam_dist.monitoring.report import RunReport, VideoReport, read_report
+from tam_dist.monitoring.requests import driver
 
 #: State of a video that a run which is gone left behind; the next run continues it.
 INTERRUPTED = "interrupted"
@@ -43,27 +44,44 @@ class FolderStatus:
 def look(where: str) -> FolderStatus:
     """As of now. Raises :class:`ProjectError` where there is neither a project nor a run, :class:`StorageError`."""
     folder = Location.parse(where)
-    report = read_report(folder)
     if (folder / MANIFEST).exists():
-        project = _of_project(folder)
-        videos = tuple(replace(project, frames_per_second=v.frames_per_second) for v in report.videos) if report else (project,)
-    elif report is not None and not ProjectStore.remains(folder):
-        videos = report.videos
-    else:
-        videos = tuple(_of_project(folder / name) for name in folder.children() if (folder / name / MANIFEST).exists())
-        if ProjectStore.remains(folder):
-            raise ProjectError(f"{where} has the files of a project but no {MANIFEST}: restore that file from a copy.")
-        if not videos:
-            raise ProjectError(f"{where} is neither a project nor the folder of a run: check the path.")
-    holder = lock.holder(folder)
-    if holder is None and report is not None:
-        videos = tuple(v if v.state in FINAL else replace(v, state=INTERRUPTED, frames_per_second=0.0) for v in videos)
-        report = replace(report, videos=videos)
-    return FolderStatus(where, videos, report, None if holder is None else str(holder))
+        return _look_at_project(folder)
+    report = read_report(folder)
+    if report is None or ProjectStore.remains(folder):
+        return _look_at_projects(folder)
+    writer = lock.holder(folder)
+    if writer is None:
+        videos = (v if v.state in FINAL else replace(v, state=INTERRUPTED, frames_per_second=0.0) for v in report.videos)
+        report = replace(report, videos=tuple(videos))
+    return FolderStatus(where, report.videos, report, None if writer is None else str(writer))
 
 
-def _of_project(folder: Location) -> VideoReport:
+def _look_at_project(folder: Location) -> FolderStatus:
+    """What the project's files say; of a run that tracks it alone also its speed, and what it does before anything is written:
+    until Ray had started such a run was taken for a dead one.
+    """
     store = ProjectStore.open(folder, write=False)
-    status = store.status()
-    uri = store.manifest.source.uri
-    return VideoReport(folder.name, uri, status.state, status.frames_done, status.frames_total, reason=status.reason)
+    status, report = store.status(), read_report(folder)
+    video = VideoReport(
+        folder.name, store.manifest.source.uri, status.state, status.frames_done, status.frames_total, reason=status.reason
+    )
+    leader = None if report is None else driver(folder)
+    for reported in () if report is None else report.videos:
+        video = replace(video, frames_per_second=reported.frames_per_second)
+        if leader is not None and status.writer is None:
+            video = replace(video, state=reported.state, reason=reported.reason)
+    writer = status.writer or leader
+    if report is not None:
+        report = replace(report, videos=(video,))
+    return FolderStatus(str(folder), (video,), report, None if writer is None else str(writer))
+
+
+def _look_at_projects(folder: Location) -> FolderStatus:
+    """Those of a folder that has no run of its own."""
+    if ProjectStore.remains(folder):
+        raise ProjectError(f"{folder} has the files of a project but no {MANIFEST}: restore that file from a copy.")
+    found = [_look_at_project(folder / name) for name in folder.children() if (folder / name / MANIFEST).exists()]
+    if not found:
+        raise ProjectError(f"{folder} is neither a project nor the folder of a run: check the path.")
+    writer = next((each.writer for each in found if each.live), None)
+    return FolderStatus(str(folder), tuple(video for each in found for video in each.videos), None, writer)

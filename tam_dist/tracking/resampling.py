@@ -13,20 +13,6 @@ from torch import Tensor
 from tam_dist.types import BoolArray, FloatArray, LabelArray, UInt8Array
 
 
-def propagation_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(h, w) with the short side at most ``short_side``; small videos are not enlarged.
-
-    >>> propagation_size(1080, 1920, 480)
-    (480, 853)
-    >>> propagation_size(96, 160, 480)
-    (96, 160)
-    """
-    shorter = min(height, width)
-    if shorter <= short_side:
-        return height, width
-    return int(height / shorter * short_side), int(width / shorter * short_side)
-
-
 def shrink_frames(frames: UInt8Array, size: tuple[int, int]) -> Tensor:
     """uint8 (n, H, W, 3) to a private uint8 tensor (n, h, w, 3) by area averaging."""
     height, width = size

@@ -20,9 +20,9 @@ from tam_dist.tracking.encoding import ChunkEncoder
 from tam_dist.tracking.outcome import ChunkMasks, FrameMasks
 from tam_dist.tracking.plan import ObjectPrompts, PromptPlan
 from tam_dist.tracking.quality.model import QualityScorer, weight_free
-from tam_dist.tracking.resampling import propagation_size, shrink_mask
+from tam_dist.tracking.resampling import shrink_mask
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import SessionSpec, propagation_size
 from tam_dist.types import ChunkResult, FloatArray, FrameChunk, SegmentationRequest, SegmentedMask, StepResult
 
 Answers = tuple[SegmentedMask, ...]

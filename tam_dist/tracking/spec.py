@@ -9,7 +9,7 @@ import numpy as np
 
 from tam_dist.config import PropagationConfig, RefinementConfig, refinement_off
 from tam_dist.tracking.basis import PromptDigests
-from tam_dist.types import Basis, Prompt, TrackedObject
+from tam_dist.types import Basis, Prompt, TrackedObject, chunk_count
 
 #: Above this many objects label maps are uint16 (255 is DAVIS's void label).
 MAX_UINT8_OBJECTS = 254
@@ -28,7 +28,7 @@ class VideoGrid:
 
     @property
     def chunk_count(self) -> int:
-        return -(-self.frame_count // self.chunk_size)
+        return chunk_count(self.frame_count, self.chunk_size)
 
     def stop_of(self, chunk: int) -> int:
         """The frame behind the chunk's last."""
@@ -76,3 +76,17 @@ def label_dtype(object_count: int) -> np.dtype:
     dtype('uint8')
     """
     return np.dtype(np.uint8 if object_count <= MAX_UINT8_OBJECTS else np.uint16)
+
+
+def propagation_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(h, w) with the short side at most ``short_side``; small videos are not enlarged.
+
+    >>> propagation_size(1080, 1920, 480)
+    (480, 853)
+    >>> propagation_size(96, 160, 480)
+    (96, 160)
+    """
+    shorter = min(height, width)
+    if shorter <= short_side:
+        return height, width
+    return int(height / shorter * short_side), int(width / shorter * short_side)

@@ -1,25 +1,10 @@
-"""The shape all workers share."""
+"""What all workers use."""
 
 from __future__ import annotations
 
 import time
-from typing import Protocol
 
-from tam_dist.coordination.calls import Call, Payload, Receipt
-
-
-class Worker(Protocol):
-    """Answers calls one at a time. A worker may be replaced by a fresh one at any moment; it keeps nothing that cannot be
-    rebuilt.
-    """
-
-    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
-        """The call's receipt and payload (None where it has none). Raises :class:`TamDistError` for what is wrong with a
-        video.
-        """
-        ...
-
-    def close(self) -> None: ...
+from tam_dist.coordination.calls import Call, Worker
 
 
 class Stopwatch:

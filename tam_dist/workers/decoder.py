@@ -9,30 +9,29 @@ from tam_dist.workers.base import Stopwatch, unexpected
 
 
 class DecoderWorker:
-    """Keeps the readers of its videos open, so that consecutive chunks continue where the last one ended instead of seeking."""
+    """Keeps a reader open for each project, so that consecutive chunks continue where the last one ended instead of seeking;
+    two projects of one file would send a common reader back and forth.
+    """
 
     def __init__(self) -> None:
-        self._readers: dict[str, VideoReader] = {}
+        self._readers: dict[tuple[str, str], VideoReader] = {}  # by project and source
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:  # noqa: ARG002
         watch = Stopwatch()
         match call:
             case Decode():
-                reader = self._readers.get(call.uri)
-                if reader is None:
-                    reader = self._readers[call.uri] = open_video(call.uri, reader=call.reader)
-                chunk = read_chunk(reader, call.chunk, call.chunk_size)
+                key = (call.video, call.uri)
+                if key not in self._readers:
+                    self._readers[key] = open_video(call.uri, reader=call.reader)
+                chunk = read_chunk(self._readers[key], call.chunk, call.chunk_size)
                 return Receipt(watch.seconds), chunk
             case CloseVideo():
-                self._close_reader(call.uri)
+                for key in [key for key in self._readers if key[0] == call.video]:
+                    self._readers.pop(key).close()
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)
 
     def close(self) -> None:
-        for uri in list(self._readers):
-            self._close_reader(uri)
-
-    def _close_reader(self, uri: str) -> None:
-        reader = self._readers.pop(uri, None)
-        if reader is not None:
+        for reader in self._readers.values():
             reader.close()
+        self._readers.clear()

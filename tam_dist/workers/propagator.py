@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Call, CloseSession, OpenSession, Payload, Receipt, Resume, Snapshot, Step, StepReceipt
@@ -17,14 +17,8 @@ from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
 
-@dataclass
-class _Open:
-    generation: int
-    session: TrackingSession
-
-
 class PropagatorWorker:
-    """Loads the network once; every video assigned to it has a session of its own."""
+    """Loads the network once; the sessions of the videos assigned to it are known by their generations."""
 
     def __init__(self, config: Config) -> None:
         self._device = configure_torch(config.runtime)
@@ -32,13 +26,13 @@ class PropagatorWorker:
         weights = resolve(config.models.xmem, "xmem")
         self._network = load_network(weights, self._device)
         self._scorer = scorer_for(weights)
-        self._sessions: dict[str, _Open] = {}
+        self._sessions: dict[int, TrackingSession] = {}
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call:
             case OpenSession():
-                self._sessions[call.video] = _Open(call.generation, self._open(payloads[0]))
+                self._sessions[call.generation] = self._open(payloads[0])
                 return Receipt(watch.seconds), None
             case Step() | Resume():
                 session = self._session(call)
@@ -50,7 +44,7 @@ class PropagatorWorker:
                 snapshot = self._session(call).snapshot()
                 return Receipt(watch.seconds), StepResult(checkpoint=snapshot)
             case CloseSession():
-                self._sessions.pop(call.video, None)
+                self._sessions.pop(call.generation, None)
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)
 
@@ -64,10 +58,10 @@ class PropagatorWorker:
         return TrackingSession.restore(start.spec, models, start.checkpoint)
 
     def _session(self, call: Call) -> TrackingSession:
-        """The session of the call's generation. A call that reaches a restarted worker must not run on an empty state: the
+        """The call's session. A call that reaches a restarted worker must not run on an empty state: the
         recurrent tracker would go on without its memory and give wrong masks without any error.
         """
-        held = self._sessions.get(call.video)
-        if held is None or held.generation != call.generation:
+        session = self._sessions.get(call.generation)
+        if session is None:
             raise WorkerDiedError(f"The session of {call.video} was lost with its propagator.", running=False)
-        return held.session
+        return session

@@ -45,11 +45,7 @@ class WriterWorker:
                 self._write(self._store(call.video), call.chunk, payloads[0])
                 return Receipt(watch.seconds), None
             case CloseProject():
-                store = self._store(call.video)
-                if call.state != _STOPPED:
-                    store.set_state(cast(RunState, call.state), call.reason or "")
-                store.close()
-                del self._stores[call.video]
+                self._close_project(call)
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)
 
@@ -57,6 +53,18 @@ class WriterWorker:
         for store in self._stores.values():
             store.close()
         self._stores.clear()
+
+    def _close_project(self, call: CloseProject) -> None:
+        """Whatever goes wrong, the store is let go: one that stayed here, its lock lost, kept its project from being opened for
+        as long as this process lived.
+        """
+        store = self._store(call.video)
+        try:
+            if call.state != _STOPPED:
+                store.set_state(cast(RunState, call.state), call.reason or "")
+        finally:
+            del self._stores[call.video]
+            store.close()
 
     @staticmethod
     def _write(store: ProjectStore, chunk: int, step: StepResult) -> None:

@@ -9,14 +9,13 @@ from actors.executor import ActorClasses
 from actors.mask_writer import MaskWriter
 from actors.shell import ActorSetup, WorkerActor
 from tam_dist.config import Config
-from tam_dist.coordination.calls import Role
+from tam_dist.coordination.calls import Role, Worker
 from tam_dist.coordination.inline import InlineExecutor
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob
-from tam_dist.workers.base import Worker
 from tam_dist.workers.decoder import DecoderWorker
-from tam_dist.workers.standin import Pace, StandInPropagator, StandInRefiner
 from tam_dist.workers.writer import WriterWorker
+from tests.standin_workers import Pace, StandInPropagator, StandInRefiner
 
 #: Asks in the middle of chunks; slow enough that something can die while it runs.
 PACE = Pace(frame_seconds=0.01, ask_every=11, answer_seconds=0.03)

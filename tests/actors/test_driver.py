@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from actors import driver
+from actors import connection, driver
 from actors.executor import ACTORS
+from actors.placement import Node
 from tam_dist.config import Config, load_config
-from tam_dist.coordination.events import Event, VideoEnded
+from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, VideoStarted, Waiting
 from tam_dist.coordination.mailboxes import EventBatch
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import ResourceError
@@ -112,10 +116,48 @@ def test_coordinators_that_keep_dying_end_the_run(run: Run) -> None:
         run(*(Coordinator([DEAD]) for _ in range(driver.MAX_COORDINATOR_DEATHS)))
 
 
+def test_only_a_new_chunk_makes_deaths_forgiven(run: Run) -> None:
+    """Any event did, and a hundred coordinators died one after the other."""
+
+    class Busy(Coordinator):
+        new: bool = False
+
+        def events(self, *_: object) -> EventBatch:
+            if not self.troubles:
+                raise DEAD
+            self.troubles.clear()
+            return EventBatch(0, (VideoStarted("p", 1, 0, 1), ChunkCommitted("p", 0, 1, 1, new=self.new)))
+
+    class Useful(Busy):
+        new = True
+
+    most = driver.MAX_COORDINATOR_DEATHS
+    with pytest.raises(ResourceError, match="died 5 times in a row"):
+        run(*(Busy([DEAD]) for _ in range(most)))
+    assert run(*(Useful([DEAD]) for _ in range(most)), Coordinator()) is VideoState.DONE
+
+
+def test_room_that_becomes_free_is_waited_for_and_what_is_missing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "STOP_POLL_SECONDS", 0.001)
+    shape = load_config(["cluster.preset=cpu"]).cluster
+    heard: list[Event] = []
+    free = iter([[Node("a", 0.5, 0)], [Node("a", 1, 0)], [Node("a", 4, 0)]])
+    monkeypatch.setattr(driver, "free_nodes", lambda: next(free))
+    assert driver.wait_for_room(shape, heard.append)
+    assert heard == 2 * [Waiting("free resources on the cluster")]
+    monkeypatch.setattr(driver, "free_nodes", lambda: [Node("a", 0.5, 0)])
+    monkeypatch.setattr(driver, "ROOM_SECONDS", 0.01)
+    with pytest.raises(ResourceError, match=r"has 0\.5 CPUs free, .*; or wait until others"):
+        driver.wait_for_room(shape, heard.append)
+    stop = threading.Event()
+    stop.set()
+    assert not driver.wait_for_room(shape, heard.append, stop)
+
+
 def test_an_address_where_nobody_listens_is_told_at_once() -> None:
     with pytest.raises(ResourceError, match=r"No Ray cluster listens at 127\.0\.0\.1:9 .*--address"):
-        driver._check_address("127.0.0.1:9")
-    driver._check_address("auto")
+        connection.check_address("127.0.0.1:9")
+    connection.check_address("auto")
 
 
 class Feed:
@@ -164,3 +206,17 @@ def test_jobs_that_come_later_reach_whichever_coordinator_there_is(
     made = driver._Run([JOB], CONFIG, "test", lambda _: None, False, 1.0, ACTORS, Feed("q", "r"))
     outcomes = made.until_ended(None, None)
     assert [(outcome.project, outcome.state) for outcome in outcomes] == [(name, VideoState.DONE) for name in "pqr"]
+
+
+def test_folders_of_dead_sessions_are_removed_once_they_are_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    names = (f"session_2026-01-02_03-04-05_678_{ended.pid}", f"session_1_{os.getpid()}", "x")
+    dead, alive, other = (tmp_path / name for name in names)
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    connection.sweep_sessions(tmp_path)
+    assert dead.exists()  # its logs may be wanted
+    monkeypatch.setattr(connection, "KEEP_SECONDS", -1.0)
+    connection.sweep_sessions(tmp_path)
+    assert [folder.exists() for folder in (dead, alive, other)] == [False, True, True]

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from actors.placement import Node, plan, worker_ids
+from actors.placement import Node, for_videos, plan, worker_ids
 from tam_dist.config import ClusterConfig, load_config
 from tam_dist.coordination.calls import Role
 from tam_dist.errors import ResourceError
@@ -64,3 +64,19 @@ def test_what_is_missing_is_said(settings: list[str], nodes: list[Node], says: s
 def test_thirds_fit_one_gpu() -> None:
     shape = cluster("preset=gpu1", "propagators=3", "gpus_per_propagator=0.3333", "gpus_per_refiner=0")
     assert len(plan(shape, ONE_GPU)) == 3 + 1 + 2 + 1
+
+
+def test_what_others_hold_is_not_counted() -> None:
+    shape = cluster("preset=gpu1")
+    with pytest.raises(ResourceError, match=r"The cluster has 0\.25 GPUs free, but 1 propagators with 0\.5 GPU each"):
+        plan(shape, [Node("a", 8, 0.25)], free=True)
+    busy, idle = Node("a", 8, 0.5), Node("b", 8, 1)
+    assert set(plan(shape, [busy, idle], free=True).values()) == {"b"}
+    halves = cluster("preset=gpu1", "propagators=3", "gpus_per_refiner=0")
+    assert Counter(plan(halves, [busy, idle], free=True).values())["a"] >= 1  # its free half is of use
+
+
+def test_few_videos_need_few_workers() -> None:
+    shape = for_videos(cluster("preset=gpu8"), 2)
+    assert (shape.propagators, shape.decoders, shape.writers) == (2, 2, 2)
+    assert for_videos(cluster("preset=cpu"), 100) == cluster("preset=cpu")

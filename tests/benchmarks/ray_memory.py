@@ -17,14 +17,13 @@ import ray
 from actors.executor import RayExecutor
 from actors.shell import ActorSetup, WorkerActor, resident_bytes
 from tam_dist.config import load_config
-from tam_dist.coordination.calls import Role
+from tam_dist.coordination.calls import Role, Worker
 from tam_dist.coordination.events import ChunkCommitted, Event
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob
 from tam_dist.tracking.spec import SessionSpec, VideoGrid
 from tam_dist.types import TrackedObject
-from tam_dist.workers.base import Worker
-from tam_dist.workers.standin import NullDecoder, NullWriter, Pace, StandInPropagator, StandInRefiner
+from tests.standin_workers import NullDecoder, NullWriter, Pace, StandInPropagator, StandInRefiner
 
 SIZE, CHUNK = (480, 854), 16
 PACE = Pace(ask_every=64)

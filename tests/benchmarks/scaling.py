@@ -36,14 +36,13 @@ from actors.executor import RayExecutor
 from actors.placement import gpu_share
 from actors.shell import ActorSetup, WorkerActor
 from tam_dist.config import Config, load_config
-from tam_dist.coordination.calls import Call, Payload, Receipt, Role, WorkerId
+from tam_dist.coordination.calls import Call, Payload, Receipt, Role, Worker, WorkerId
 from tam_dist.coordination.events import CallFinished, ChunkCommitted, ChunkTracked, Event, VideoEnded
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob
 from tam_dist.tracking.spec import SessionSpec, VideoGrid
 from tam_dist.types import TrackedObject
-from tam_dist.workers.base import Worker
-from tam_dist.workers.standin import NullDecoder, NullWriter, Pace, StandInPropagator, StandInRefiner
+from tests.standin_workers import NullDecoder, NullWriter, Pace, StandInPropagator, StandInRefiner
 
 PACE = Pace(frame_seconds=0.020, ask_every=8, answer_seconds=0.150)
 SIZE = (8, 8)

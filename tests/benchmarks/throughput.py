@@ -17,7 +17,7 @@ import torch
 
 import tam_dist
 from tam_dist.config import load_config
-from tam_dist.coordination.events import CallFinished, Event
+from tam_dist.coordination.events import Event, StagesMeasured
 from tam_dist.media.reader import open_video
 from tam_dist.models.checkpoints import resolve
 from tam_dist.models.runtime import configure_torch
@@ -26,9 +26,9 @@ from tam_dist.models.xmem.inference import InferenceCore
 from tam_dist.models.xmem.matching import Affinity, Query, similarity
 from tam_dist.models.xmem.weights import load_network
 from tam_dist.prompts import Mask, Prompt
-from tam_dist.tracking.resampling import label_map, propagation_size, shrink_frames, shrink_mask
+from tam_dist.tracking.resampling import label_map, shrink_frames, shrink_mask
 from tam_dist.tracking.session import Models, TrackingSession
-from tam_dist.tracking.spec import SessionSpec
+from tam_dist.tracking.spec import SessionSpec, propagation_size
 from tam_dist.types import BoolArray, FrameChunk, TrackedObject, UInt8Array
 
 FRAMES = 160
@@ -97,7 +97,7 @@ def plain_fps(frames: UInt8Array, threads: int) -> float:
 
 
 def engine_fps(frames: UInt8Array, folder: Path, threads: int) -> tuple[float, dict[str, float]]:
-    """Frames per second of a whole run, model loading included, and busy seconds by call."""
+    """Frames per second of a whole run, model loading included, and busy seconds by role."""
     source = folder / f"{frames.shape[1]}"
     source.mkdir()
     for t, frame in enumerate(frames):
@@ -105,8 +105,8 @@ def engine_fps(frames: UInt8Array, folder: Path, threads: int) -> tuple[float, d
     busy: dict[str, float] = {}
 
     def account(event: Event) -> None:
-        if isinstance(event, CallFinished):
-            busy[event.call] = busy.get(event.call, 0.0) + event.seconds
+        if isinstance(event, StagesMeasured):
+            busy.update({load.role.value: load.seconds for load in event.loads})
 
     start = time.perf_counter()
     tam_dist.track(
@@ -127,7 +127,7 @@ def main(path: str, threads: int = 2) -> None:
             ours = tracking_fps(frames, threads)
             whole, busy = engine_fps(frames, Path(folder), threads)
             print(f"{size[1]}x{size[0]}, {threads} threads: engine {whole:.1f}, tracking {ours:.1f}, plain {loop:.1f} frames/s")
-            print("   busy seconds: " + ", ".join(f"{call} {seconds:.1f}" for call, seconds in sorted(busy.items())))
+            print("   busy seconds: " + ", ".join(f"{role} {seconds:.1f}" for role, seconds in sorted(busy.items())))
 
 
 if __name__ == "__main__":

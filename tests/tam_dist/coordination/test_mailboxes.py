@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tam_dist.coordination.calls import Role, WorkerId
-from tam_dist.coordination.events import CallFinished, CallSubmitted, SegmentationAsked
+from tam_dist.coordination.events import SegmentationAsked
 from tam_dist.coordination.mailboxes import GivenUpError, Mailboxes
-
-WORKER = WorkerId(Role.DECODER, 0)
 
 
 class Clock:
@@ -30,16 +27,6 @@ def test_a_driver_hears_of_its_own_videos_and_may_ask_again() -> None:
     assert boxes.take("me", first.next, timeout=0).events == ()
 
 
-def test_nobody_hears_of_the_end_of_a_call_without_its_start() -> None:
-    boxes = Mailboxes(lease=15)
-    boxes.put(CallSubmitted(WORKER, "Decode"))
-    boxes.join("late", ["a"])
-    boxes.put(CallFinished(WORKER, "Decode", 1.0))
-    boxes.put(CallSubmitted(WORKER, "Decode"))
-    boxes.put(CallFinished(WORKER, "Decode", 2.0))
-    assert boxes.take("late", 0, timeout=0).events == (CallSubmitted(WORKER, "Decode"), CallFinished(WORKER, "Decode", 2.0))
-
-
 def test_a_silent_driver_is_given_up_and_the_last_one_ends_the_lease() -> None:
     clock = Clock()
     boxes = Mailboxes(lease=15, clock=clock)
@@ -48,6 +35,7 @@ def test_a_silent_driver_is_given_up_and_the_last_one_ends_the_lease() -> None:
     clock.now += 14
     boxes.take("a", 0, timeout=0)
     clock.now += 2
+    boxes.give_up_the_silent()
     assert boxes.alive
     assert boxes.count == 1
     with pytest.raises(GivenUpError):

@@ -6,16 +6,17 @@ import functools
 import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tam_dist.config import Config, load_config
-from tam_dist.coordination.calls import Call, Decode, Role, Step, WorkerId, Write
+from tam_dist.coordination.calls import Call, CloseProject, Decode, OpenProject, Role, Step, WorkerId, Write
 from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, VideoReplayed
 from tam_dist.coordination.scheduler import Scheduler
-from tam_dist.coordination.video import VideoJob, VideoState
+from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
 from tam_dist.errors import StorageError, TamDistError, VideoError
 from tam_dist.tracking.spec import VideoGrid
 from tests.tam_dist.coordination.simulated import FakeStore, SimulatedExecutor, World
@@ -92,27 +93,103 @@ def test_credits_bound_what_is_in_flight(decoded: int, writes: int) -> None:
     assert max(ahead) <= decoded
 
 
-@settings(max_examples=150, deadline=None)
-@given(seed=st.integers(0, 2**32), rate=st.sampled_from([0.02, 0.1, 0.25]), videos=st.integers(1, 5))
-def test_random_deaths_never_change_a_mask(seed: int, rate: float, videos: int) -> None:
+class Turmoil:
+    """Whatever can happen to a run, drawn from ``rng``: workers die, stay away and answer late, payloads are lost, and users
+    stop, cancel, pause and submit again, until ``moves`` are used up.
+    """
+
+    def __init__(self, rng: random.Random, moves: int, videos: Sequence[VideoJob], used: Config) -> None:
+        self.rng, self.moves, self.jobs = rng, moves, {v.project: v for v in videos}
+        self.closed: set[str] = set()  # those whose end was or will be written to disk
+        self.world = World(asks=lambda video, chunk: (ord(video) + chunk) % 3 == 0)
+        self.executor = SimulatedExecutor(self.world, COUNTS, choose=rng.choice, disturb=self.disturb)
+        self.scheduler = Scheduler(self.executor, used, self.hear)
+        for each in videos:
+            self.scheduler.add(each)
+
+    def disturb(self, worker: WorkerId, call: Call) -> str | None:
+        if isinstance(call, CloseProject):
+            self.closed.add(call.video)
+        return self.rng.choice(["kill", "lose", "payload", "slow", "slow"]) if self._moved(0.1) else None
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, VideoEnded) and event.video in self.closed:
+            assert event.state == self.world.stores[event.video].state, "events and disk tell different ends"
+
+    def run(self) -> None:
+        """Until everything is done, submitted again however often it takes."""
+        while self.scheduler.busy or any(not self._done(v) for v in self.jobs):
+            if self._moved(0.05):
+                self._meddle()
+            if not self.moves or not self.scheduler.busy or not self._under_way():
+                for video in self.jobs:
+                    self._go_on(video)
+            self.scheduler.poll(None)
+        while any(self.executor.queues.values()) or any(self.executor.on_the_way.values()):
+            self.executor.wait(None)  # what nobody waits for any more
+
+    def _moved(self, chance: float) -> bool:
+        moved = self.moves > 0 and self.rng.random() < chance
+        self.moves -= moved
+        return moved
+
+    def _meddle(self) -> None:
+        video = self.rng.choice(list(self.jobs))
+        match self.rng.choice(["stop", "stop all", "cancel", "pause", "unpause", "again", "return"]):
+            case "stop":
+                self.scheduler.stop([video])
+            case "stop all":
+                self.scheduler.stop()
+            case "cancel":
+                self.scheduler.cancel(video)
+            case "pause":
+                self.scheduler.pause(video)
+            case "unpause":
+                self.scheduler.unpause(video)
+            case "again":
+                self._go_on(video)
+            case "return":
+                self.executor.away.clear()
+
+    def _go_on(self, video: str) -> None:
+        run = self._run_of(video)
+        if run.state in FINAL and not self._done(video):
+            self.closed.discard(video)
+            self.scheduler.add(self.jobs[video])
+        elif run.state not in FINAL and run.paused:
+            self.scheduler.unpause(video)
+
+    def _under_way(self) -> bool:
+        """Something will happen without a further word from the users."""
+        begun = [r for r in self.scheduler.videos if r.state not in FINAL and r.state is not VideoState.WAITING]
+        return not begun or not all(r.paused and r.state is VideoState.TRACKING for r in begun)
+
+    def _run_of(self, video: str) -> VideoRun:
+        return next(run for run in self.scheduler.videos if run.job.project == video)
+
+    def _done(self, video: str) -> bool:
+        return self._run_of(video).state is VideoState.DONE
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32), moves=st.sampled_from([3, 20, 60]), videos=st.integers(1, 5), places=st.sampled_from([1, 2, 8])
+)
+def test_whatever_happens_every_video_ends_with_its_masks(seed: int, moves: int, videos: int, places: int) -> None:
     rng = random.Random(seed)
-    world = World(asks=lambda video, chunk: (ord(video) + chunk) % 3 == 0)
-    deaths = [0]
-
-    def disturb(worker: WorkerId, call: Call) -> str | None:
-        if deaths[0] < 40 and rng.random() < rate:
-            deaths[0] += 1
-            return "kill" if rng.random() < 0.8 else "lose"
-        return None
-
-    executor = SimulatedExecutor(world, COUNTS, choose=rng.choice, disturb=disturb)
-    used = config("cluster.max_deaths_per_chunk=100")
-    names = "abcde"[:videos]
-    lengths = {v: rng.randint(1, 11) for v in names}
-    run(world, [job(v, n) for v, n in lengths.items()], executor, used)
-    for video, chunks in lengths.items():
-        assert world.stores[video].masks == world.expected(video, chunks)
-        assert world.stores[video].state == "done"
+    used = config("cluster.max_deaths_per_chunk=1000", f"cluster.sessions_per_propagator={places}")
+    turmoil = Turmoil(rng, moves, [job(v, rng.randint(1, 11)) for v in "abcde"[:videos]], used)
+    turmoil.run()
+    for video, each in turmoil.jobs.items():
+        store = turmoil.world.stores[video]
+        assert store.masks == turmoil.world.expected(video, each.spec.chunk_count)
+        assert store.state == "done"
+    for worker in turmoil.executor.alive.values():
+        assert not worker.sessions, "a session that nobody uses keeps its memory"
+    for run_ in turmoil.scheduler.videos:
+        assert not run_.decoded
+        assert not run_.writing
+        assert run_.current is None
 
 
 def test_a_chunk_that_kills_its_workers_is_set_aside_and_the_rest_goes_on() -> None:
@@ -149,6 +226,104 @@ def test_a_write_that_fails_ends_its_video_and_is_not_waited_for() -> None:
     run(world, [job("a", 6), job("b", 3)], executor)
     assert (world.stores["a"].state, world.stores["a"].reason) == ("failed", "a: the disk is full.")
     assert world.stores["b"].state == "done"
+
+
+def closing(executor: SimulatedExecutor, at: type[Call], **more: Any) -> tuple[Scheduler, list[VideoEnded]]:
+    """A schedule of video "a" that has come to a call of type ``at``, not answered yet."""
+    ended: list[VideoEnded] = []
+    scheduler = Scheduler(executor, config(), lambda event: ended.append(event) if isinstance(event, VideoEnded) else None)
+    scheduler.add(job("a", more.get("chunks", 3)))
+    while not any(isinstance(call, at) for queue in executor.queues.values() for call, _ in queue):
+        scheduler.poll(None)
+    return scheduler, ended
+
+
+def test_a_cancellation_while_a_video_is_closed_changes_nothing() -> None:
+    world = World()
+    scheduler, ended = closing(SimulatedExecutor(world, COUNTS), CloseProject)
+    scheduler.cancel("a")
+    scheduler.run()
+    assert (ended[0].state, world.stores["a"].state) == ("done", "done")
+
+
+def test_a_cancellation_hides_no_failure() -> None:
+    world = World()
+    executor = SimulatedExecutor(world, COUNTS)
+    executor.errors[(Decode, "a", 0)] = VideoError("a.mp4: frame 1 is damaged.")
+    scheduler, ended = closing(executor, CloseProject)
+    scheduler.cancel("a")
+    scheduler.run()
+    assert (ended[0].state, str(ended[0].error)) == ("failed", "a.mp4: frame 1 is damaged.")
+    assert (world.stores["a"].state, world.stores["a"].reason) == ("failed", "a.mp4: frame 1 is damaged.")
+
+
+def test_an_end_that_cannot_be_recorded_is_a_failure_with_that_reason() -> None:
+    executor = SimulatedExecutor(World(), COUNTS)
+    executor.errors[(CloseProject, "a", -1)] = StorageError("a: the disk is full.")
+    scheduler, ended = closing(executor, CloseProject)
+    scheduler.run()
+    assert (ended[0].state, str(ended[0].error)) == ("failed", "a: the disk is full.")
+
+
+@pytest.mark.parametrize("lethal", [Write, CloseProject])
+def test_what_kills_its_writer_at_the_end_is_not_repeated_without_limit(lethal: type[Call]) -> None:
+    deadly = [False]
+    kills = [0]
+
+    def disturb(worker: WorkerId, call: Call) -> str | None:
+        if deadly[0] and isinstance(call, lethal):
+            kills[0] += 1
+            return "kill"
+        return None
+
+    executor = SimulatedExecutor(
+        World(), COUNTS, disturb=disturb, choose=lambda busy: max(busy, key=lambda w: w.role != "writer")
+    )
+    scheduler, ended = closing(executor, Write, chunks=6)
+    deadly[0] = True
+    scheduler.cancel("a")
+    scheduler.run()
+    assert kills[0] == config().cluster.max_deaths_per_chunk
+    assert ended[0].state == "failed"
+    assert "the writer died 3 times" in str(ended[0].error)
+
+
+def test_a_video_that_lost_its_propagator_waits_for_a_place() -> None:
+    """Its propagator stays away, the other one is full: asking for a session again and again kept the writer busy."""
+    world = World()
+    used = config("cluster.sessions_per_propagator=1", "cluster.max_deaths_per_chunk=100")
+    lost = [False]
+
+    def disturb(worker: WorkerId, call: Call) -> str | None:
+        if not lost[0] and isinstance(call, Step) and (call.video, call.chunk) == ("b", 1):
+            lost[0] = True
+            return "lose"
+        return None
+
+    executor = SimulatedExecutor(world, COUNTS, choose=random.Random(3).choice, disturb=disturb)
+    run(world, [job("a", 8), job("b", 6), job("c", 5)], executor, used)
+    assert {v: s.masks for v, s in world.stores.items()} == {
+        v: world.expected(v, n) for v, n in zip("abc", (8, 6, 5), strict=True)
+    }
+    assert sum(isinstance(c, OpenProject) and c.video == "b" for _, c in executor.log) == 2
+    ends = [c.video for _, c in executor.log if isinstance(c, CloseProject)]
+    assert ends == ["a", "b", "c"]  # who had begun goes on before who had not
+
+
+def test_after_a_move_the_old_propagator_forgets_the_session() -> None:
+    """The old one lives, out of the scheduler's reach for a moment, and so would the session's memory."""
+
+    def disturb(worker: WorkerId, call: Call) -> str | None:
+        executor.away = {worker} if isinstance(call, Step) and call.generation == 1 and call.chunk == 2 else set()
+        return "payload" if executor.away else None
+
+    executor = SimulatedExecutor(World(), COUNTS, lambda busy: min(busy, key=lambda w: w in executor.away), disturb)
+    run(executor.world, [job("a", 6)], executor)
+    while any(executor.queues.values()):
+        executor.wait(None)
+    steps = {worker for worker, call in executor.log if isinstance(call, Step)}
+    assert len(steps) == 2
+    assert not any(executor.alive[worker].sessions for worker in steps)
 
 
 def test_long_videos_start_first_and_places_are_respected() -> None:

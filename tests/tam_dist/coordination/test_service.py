@@ -112,12 +112,27 @@ def test_a_stopped_video_that_is_asked_for_again_goes_on(running: Running) -> No
     assert running.world.stores["a"].masks == running.world.expected("a", 40)
 
 
-def test_only_videos_under_way_can_be_cancelled(running: Running) -> None:
+def test_a_cancellation_may_come_too_late_but_not_for_a_stranger(running: Running) -> None:
+    """Sent while the video ended, it ended the whole run."""
     running.service.submit("one", jobs("a", chunks=60), config())
     running.service.cancel("a")
     assert [e.state for e in running.hear("one", "a") if isinstance(e, VideoEnded)] == ["cancelled"]
-    with pytest.raises(TamDistError, match="a is not being tracked"):
-        running.service.cancel("a")
+    for late in (running.service.cancel, running.service.pause, running.service.unpause):
+        late("a")
+        with pytest.raises(TamDistError, match="b was not submitted"):
+            late("b")
+    assert running.world.stores["a"].state == "cancelled"
+
+
+def test_a_video_that_is_cancelled_while_it_is_stopped_is_not_taken_up_again(running: Running) -> None:
+    running.executor.hold.set()
+    running.service.submit("one", jobs("a", chunks=60), config())
+    running.service.stop(["a"])
+    running.service.submit("two", jobs("a", chunks=60), config())  # would go on with it after its stop
+    running.service.cancel("a")
+    running.executor.hold.clear()
+    assert [e.state for e in running.hear("two", "a") if isinstance(e, VideoEnded)] in (["stopped"], ["cancelled"])
+    assert running.service.idle
 
 
 def test_without_drivers_it_saves_everything_and_ends() -> None:
@@ -138,7 +153,10 @@ def test_detached_it_stays() -> None:
     kept.service.submit("gone", jobs("a", chunks=20), config())
     while not kept.service.idle:
         time.sleep(0.01)
-    time.sleep(0.3)
+    deadline = time.monotonic() + 20
+    while kept.service.status().drivers:  # whose mailbox would be filled for ever
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert kept.thread.is_alive()
     assert kept.world.stores["a"].state == "done"
     kept.service.drain()

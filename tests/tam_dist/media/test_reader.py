@@ -18,13 +18,14 @@ import pytest
 from PIL import Image
 
 from tam_dist.errors import VideoError
-from tam_dist.media.chunks import chunk_count, read_chunk
+from tam_dist.media.chunks import read_chunk
 from tam_dist.media.container import VideoContainer
 from tam_dist.media.decord_reader import DecordReader, why_not_exact
 from tam_dist.media.index import VideoIndex
 from tam_dist.media.indexing import build_index
 from tam_dist.media.reader import VideoReader, open_video, probe
 from tam_dist.media.source import resolve
+from tam_dist.types import chunk_count
 
 GetClip = Callable[[str], Path]
 

@@ -20,7 +20,7 @@ from tam_dist.coordination.events import (
 )
 from tam_dist.monitoring import metrics
 from tam_dist.monitoring.metrics import GAUGE_SECONDS, RayMetrics
-from tests.tam_dist.monitoring.test_stages import Clock
+from tests.tam_dist.coordination.test_stages import Clock
 
 util = pytest.importorskip("ray.util.metrics")
 P0 = WorkerId(Role.PROPAGATOR, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -12,24 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.location import Location
-from tam_dist.coordination.calls import Role, WorkerId
+from tam_dist.coordination.calls import Role
 from tam_dist.coordination.events import (
-    CallFinished,
-    CallSubmitted,
     ChunkCommitted,
     ChunkDecoded,
     ChunkTracked,
+    StageLoad,
+    StagesMeasured,
     VideoEnded,
     VideoStarted,
+    Waiting,
 )
 from tam_dist.coordination.video import VideoJob
-from tam_dist.errors import SchemaError
+from tam_dist.errors import ProjectLockedError, SchemaError
 from tam_dist.monitoring import monitor
 from tam_dist.monitoring.monitor import RunMonitor
 from tam_dist.monitoring.report import PREPARING, REPORT, Conditions, RunRecorder, RunReport, VideoReport, read_report
-from tam_dist.monitoring.requests import REQUESTS, ask_to_cancel, discard_requests, take_requests
+from tam_dist.monitoring.requests import REQUESTS, Desk, ask_to_cancel, driver
 from tam_dist.tracking.spec import VideoGrid
-from tests.tam_dist.monitoring.test_stages import Clock
+from tests.tam_dist.coordination.test_stages import Clock
 
 CONDITIONS = Conditions("inline", "embedded", "embedded", "cpu", 480)
 ROOT = "/out"
@@ -44,6 +46,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     return Location.parse(tmp_path if request.param == "local" else f"memory://{uuid.uuid4().hex}")
 
 
+def measured(seconds: dict[Role, float], calls: int) -> StagesMeasured:
+    return StagesMeasured(tuple(StageLoad(role, 1, 0.5, 0, each, calls) for role, each in seconds.items()), 0)
+
+
 def test_a_video_from_waiting_to_done() -> None:
     clock = Clock()
     recorder = RunRecorder(CONDITIONS, clock=clock)
@@ -51,7 +57,10 @@ def test_a_video_from_waiting_to_done() -> None:
     recorder.note(VideoReport("b", "b.mp4", "failed", reason="It is empty."))
     recorder.add("a", job("a"))
     assert recorder.report().counts == {"waiting": 1, "failed": 1}
+    recorder(Waiting("Ray to start"))
+    assert recorder.report().waiting_for == "Ray to start"
     recorder(VideoStarted(f"{ROOT}/a", 1, 1, 16))
+    assert recorder.report().waiting_for == ""
     for chunk, frames in ((1, 16), (2, 8)):
         clock.now += 4
         recorder(ChunkCommitted(f"{ROOT}/a", chunk, frames, min(16 * (chunk + 1), 40), new=True))
@@ -70,9 +79,10 @@ def test_a_video_from_waiting_to_done() -> None:
 def test_cost_is_counted_at_the_size_that_each_stage_works_at() -> None:
     recorder = RunRecorder(CONDITIONS)
     recorder.add("a", job("a"))
-    for role, seconds in ((Role.DECODER, 1.0), (Role.PROPAGATOR, 8.0), (Role.WRITER, 2.0)):
-        recorder(CallSubmitted(WorkerId(role, 0), ""))
-        recorder(CallFinished(WorkerId(role, 0), "", seconds))
+    worked = {Role.DECODER: 1.0, Role.PROPAGATOR: 8.0, Role.REFINER: 0.0, Role.WRITER: 2.0}
+    recorder(measured(dict.fromkeys(worked, 5.0), calls=9))  # for others, before this run
+    recorder(measured({role: 5.0 + seconds / 2 for role, seconds in worked.items()}, calls=10))
+    recorder(measured({role: seconds / 2 for role, seconds in worked.items()}, calls=1))  # by another coordinator
     recorder(ChunkDecoded(f"{ROOT}/a", 0, 10 * 1920 * 960 * 3))
     recorder(ChunkTracked(f"{ROOT}/a", 0, 10))
     recorder(ChunkCommitted(f"{ROOT}/a", 0, 10, 10, new=True))
@@ -89,8 +99,8 @@ def test_a_report_survives_its_file(name: str, number: float, role: Role | None)
     recorder = RunRecorder(CONDITIONS)
     recorder.note(VideoReport(name, "a.mp4", "failed", 3, 9, number, "It broke."))
     if role is not None:
-        recorder(CallSubmitted(WorkerId(role, 1), "Step"))
-        recorder(CallFinished(WorkerId(role, 1), "Step", number))
+        recorder(measured({role: 0.0}, calls=0))
+        recorder(measured({role: number}, calls=1))
     report = recorder.report()
     assert RunReport.from_json(report.to_json(), "x") == report
 
@@ -109,16 +119,35 @@ def test_a_newer_report_is_refused(folder: Location) -> None:
         read_report(folder)
 
 
-def test_requests_are_taken_once(folder: Location) -> None:
+def test_requests_are_taken_once_by_one_driver_at_a_time(folder: Location) -> None:
+    ask_to_cancel(folder, ["a"])  # of an earlier run
+    desk = Desk(folder)
+    assert driver(folder) is None
+    desk.open()
+    assert str(driver(folder)).startswith(f"process {os.getpid()}")
+    assert desk.take(["a"]) == set()
     ask_to_cancel(folder, ["a", "a.b c"])
-    assert take_requests(folder, ["a", "a.b c", "d"]) == {"a", "a.b c"}
-    assert take_requests(folder, ["a"]) == set()
+    assert desk.take(["a", "a.b c", "d"]) == {"a", "a.b c"}
+    assert desk.take(["a"]) == set()
     ask_to_cancel(folder)
-    assert take_requests(folder, ["a", "d"]) == {"a", "d"}
+    with pytest.raises(ProjectLockedError):
+        Desk(folder).open()
+    assert desk.take(["a", "d"]) == {"a", "d"}
     ask_to_cancel(folder)
-    discard_requests(folder)
-    assert take_requests(folder, ["a"]) == set()
-    assert REQUESTS not in folder.children() or folder.is_local
+    desk.close()
+    assert desk.take(["a"]) == set()
+    assert driver(folder) is None
+    assert REQUESTS not in folder.children()
+
+
+def test_a_second_driver_leaves_the_first_ones_report_alone(folder: Location) -> None:
+    with RunMonitor(folder, CONDITIONS) as first:
+        first.add("a", job("a"))
+        before = read_report(folder)
+        with RunMonitor(folder, CONDITIONS) as second:
+            second.note(VideoReport("b", "b.mp4", "done"))
+        assert read_report(folder) == before
+        assert driver(folder) is not None
 
 
 def test_a_monitor_writes_shows_and_asks(folder: Location, monkeypatch: pytest.MonkeyPatch) -> None:

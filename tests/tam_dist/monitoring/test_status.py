@@ -13,13 +13,15 @@ import tam_dist
 from storage import lock
 from storage.location import Location
 from tam_dist.cli import run as command
-from tam_dist.coordination.events import VideoEnded, VideoStarted
+from tam_dist.config import load_config
+from tam_dist.coordination.events import VideoEnded, VideoStarted, Waiting
 from tam_dist.errors import ConfigError, ProjectError
 from tam_dist.monitoring import monitor
 from tam_dist.monitoring.cancelling import cancel
-from tam_dist.monitoring.monitor import RunMonitor
+from tam_dist.monitoring.monitor import RunMonitor, watch_project
 from tam_dist.monitoring.report import VideoReport, read_report
 from tam_dist.monitoring.status import INTERRUPTED, look
+from tam_dist.preparation import prepare, settle
 from tests.tam_dist.monitoring.test_report import CONDITIONS, job
 
 
@@ -106,3 +108,25 @@ def test_the_project_of_a_single_video(tmp_path: Path, tiny_video: Path, tiny_se
     assert found.report.new_frames == 44
     assert not found.live
     assert tam_dist.Project.open(out).status.state == "done"
+
+
+def test_a_video_that_is_about_to_be_tracked_in_a_folder(
+    tmp_path: Path, tiny_video: Path, tiny_settings: tuple[str, ...]
+) -> None:
+    """Before its run has taken the project's lock, as while Ray starts, and seen from the folder above."""
+    folder, project = tmp_path / "runs", tmp_path / "runs" / "p"
+    settings = settle(load_config(tiny_settings))
+    made = prepare(str(tiny_video), [tam_dist.click("cat", 10, 14)], str(project), settings)
+    (folder / "a file").write_text("of the user")
+    with pytest.raises(ProjectError, match="Nothing is being tracked"):
+        cancel(str(folder))
+    with watch_project(made, settings, "ray") as watched:
+        watched(Waiting("Ray to start"))
+        for place in (folder, project):
+            found = look(str(place))
+            assert (found.live, [v.state for v in found.videos]) == (True, ["waiting"])
+        assert cancel(str(folder)) == ["p"]
+        watched._look_due = 0.0
+        assert watched.cancelled() == [made.project]
+        assert cancel(str(folder), ["p"]) == ["p"]
+    assert [v.state for v in look(str(folder)).videos] == ["new"]

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tam_dist.tracking.quality.confidence import confidence
-from tam_dist.tracking.resampling import label_map, propagation_size, shrink_frames, shrink_mask
+from tam_dist.tracking.resampling import label_map, shrink_frames, shrink_mask
+from tam_dist.tracking.spec import propagation_size
 
 
 @given(st.integers(2, 4000), st.integers(2, 4000), st.integers(16, 720))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import tam_dist
 from storage.project_store import ProjectStore
@@ -27,7 +28,7 @@ from tam_dist.coordination.calls import (
 )
 from tam_dist.coordination.video import VideoJob
 from tam_dist.due import due_work
-from tam_dist.errors import ProjectLockedError, VideoError, WorkerDiedError
+from tam_dist.errors import ProjectLockedError, StorageError, VideoError, WorkerDiedError
 from tam_dist.preparation import prepare, settle
 from tam_dist.tracking.spec import SessionStart
 from tam_dist.types import ChunkResult, FrameChunk, StepResult
@@ -64,8 +65,8 @@ def test_the_decoder_gives_chunks_of_the_grid_and_forgets_closed_videos(job: Vid
     assert (last.start, last.frames.shape) == (40, (4, 48, 64, 3))
     _, first = worker.run(decode(job, 0))
     assert (first.start, len(first.frames)) == (0, 8)
-    worker.run(CloseVideo(job.project, 0, job.uri))
-    worker.run(CloseVideo(job.project, 0, job.uri))  # closing twice is no error: a replacement may be told again
+    worker.run(CloseVideo(job.project, 0))
+    worker.run(CloseVideo(job.project, 0))  # closing twice is no error: a replacement may be told again
     with pytest.raises(VideoError, match="nowhere"):
         worker.run(Decode("p", 0, "/nowhere.mp4", "auto", 8, 0))
 
@@ -85,6 +86,26 @@ def test_a_chunk_goes_through_propagator_and_refiner(job: VideoJob, config: Conf
     assert done.checkpoint == propagator.run(Snapshot(job.project, 4, 0))[1].checkpoint
 
 
+def test_nothing_reads_memory_before_it_is_written(tiny_video: Path, config: Config, tmp_path: Path) -> None:
+    """Which is why it need not be filled; here it is, with NaN."""
+    made = prepare(str(tiny_video), [tam_dist.mask("cat", square(4, 10))], str(tmp_path / "masks"), config)
+    propagator, decoder, found = PropagatorWorker(config), DecoderWorker(), []
+    filling = torch.utils.deterministic
+    assert not filling.fill_uninitialized_memory
+    try:
+        for generation, fill in enumerate((False, True)):
+            filling.fill_uninitialized_memory = fill
+            propagator.run(OpenSession(made.project, generation), start_of(made))
+            steps = [Step(made.project, generation, n, snapshot=True) for n in range(made.spec.chunk_count)]
+            found.append([propagator.run(step, decoder.run(decode(made, step.chunk))[1])[1] for step in steps])
+    finally:
+        filling.fill_uninitialized_memory = False
+    for plain, filled in zip(*found, strict=True):
+        assert plain.checkpoint == filled.checkpoint
+        assert np.array_equal(plain.chunk.labels, filled.chunk.labels)
+        assert np.array_equal(plain.chunk.quality, filled.chunk.quality, equal_nan=True)
+
+
 def test_a_propagator_refuses_sessions_that_it_does_not_hold(job: VideoJob, config: Config) -> None:
     _, frames = DecoderWorker().run(decode(job, 0))
     worker = PropagatorWorker(config)
@@ -92,6 +113,7 @@ def test_a_propagator_refuses_sessions_that_it_does_not_hold(job: VideoJob, conf
         worker.run(Step(job.project, 0, 0, snapshot=False), frames)
     assert not lost.value.running
     worker.run(OpenSession(job.project, 1), start_of(job))
+    worker.run(CloseSession(job.project, 3))  # of an earlier life, told late
     for stale in (Step(job.project, 0, 0, snapshot=False), Resume(job.project, 2, 0, snapshot=False)):
         with pytest.raises(WorkerDiedError):
             worker.run(stale, frames)
@@ -131,6 +153,18 @@ def test_a_fresh_writer_opens_a_project_at_whatever_comes_first(job: VideoJob) -
     writer.run(CloseProject(job.project, 0, "failed", "frame 9 is damaged"))
     status = ProjectStore.open(job.project, write=False).status()
     assert (status.state, status.reason, status.frames_done) == ("failed", "frame 9 is damaged", 8)
+
+
+def test_a_project_whose_end_could_not_be_recorded_can_be_opened_again(job: VideoJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = WriterWorker()
+    writer.run(OpenProject(job.project, 1))
+    with monkeypatch.context() as full:
+        full.setattr(ProjectStore, "set_state", lambda *_: (_ for _ in ()).throw(StorageError("the disk is full")))
+        with pytest.raises(StorageError, match="the disk is full"):
+            writer.run(CloseProject(job.project, 1, "done", None))
+    ProjectStore.open(job.project, write=True).close()  # by another process
+    assert writer.run(OpenProject(job.project, 2))[0] is not None
+    writer.close()
 
 
 def test_calls_of_another_role_are_a_bug(job: VideoJob) -> None:

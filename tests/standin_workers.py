@@ -66,7 +66,6 @@ class Pace:
 
 @dataclass
 class _Session:
-    generation: int
     spec: SessionSpec
     pace: Pace
     state: bytes = b""
@@ -136,14 +135,14 @@ class StandInPropagator:
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[int, _Session] = {}
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call:
             case OpenSession():
                 start: SessionStart = payloads[0]
-                session = self._sessions[call.video] = _Session(call.generation, start.spec, self._pace)
+                session = self._sessions[call.generation] = _Session(start.spec, self._pace)
                 if start.checkpoint is not None:
                     session.restore(start.checkpoint)
                 return Receipt(watch.seconds), None
@@ -156,7 +155,7 @@ class StandInPropagator:
             case Snapshot():
                 return Receipt(watch.seconds), StepResult(checkpoint=self._session(call).snapshot())
             case CloseSession():
-                self._sessions.pop(call.video, None)
+                self._sessions.pop(call.generation, None)
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)
 
@@ -164,8 +163,8 @@ class StandInPropagator:
         self._sessions.clear()
 
     def _session(self, call: Call) -> _Session:
-        held = self._sessions.get(call.video)
-        if held is None or held.generation != call.generation:
+        held = self._sessions.get(call.generation)
+        if held is None:
             raise WorkerDiedError(f"The session of {call.video} was lost with its propagator.", running=False)
         return held
 
@@ -196,7 +195,7 @@ class NullDecoder:
         self._frame_count = frame_count
         self._size = size
 
-    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:  # noqa: ARG002
+    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call:
             case Decode():
@@ -217,7 +216,7 @@ class NullWriter:
     def __init__(self, spec: SessionSpec) -> None:
         self._spec = spec
 
-    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:  # noqa: ARG002
+    def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call:
             case OpenProject():

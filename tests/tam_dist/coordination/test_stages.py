@@ -1,4 +1,4 @@
-"""Busy shares, queues, bytes in flight, stalls and the bottleneck, with a clock that the test turns."""
+"""Busy shares, queues, bytes in flight and stalls, with a clock that the test turns."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from tam_dist.coordination.events import (
     ChunkDecoded,
     ChunkTracked,
     Event,
+    StageLoad,
+    StagesMeasured,
     VideoEnded,
     VideoReplayed,
 )
-from tam_dist.monitoring.stages import STALL_SECONDS, WINDOW_SECONDS, StageAccounts, StageLoad, bottleneck
+from tam_dist.coordination.stages import STALL_SECONDS, WINDOW_SECONDS, StageAccounts, StageTeller
 from tests.tam_dist.coordination.simulated import SimulatedExecutor, World
 from tests.tam_dist.coordination.test_scheduler import COUNTS, config, job, run
 
@@ -107,32 +109,6 @@ def test_an_idle_propagator_has_stalled(accounts: StageAccounts, clock: Clock) -
     assert accounts.stalls == 1
 
 
-def loads(decoder: float = 0.0, propagator: float = 0.0, refiner: float = 0.0, writer: float = 0.0) -> list[StageLoad]:
-    shares = {Role.DECODER: decoder, Role.PROPAGATOR: propagator, Role.REFINER: refiner, Role.WRITER: writer}
-    return [StageLoad(role, 1, busy, 0, 10.0, 10) for role, busy in shares.items()]
-
-
-@pytest.mark.parametrize("role", list(Role))
-def test_the_saturated_stage_is_the_bottleneck(role: Role) -> None:
-    found = bottleneck(loads(**{role.value: 0.97, ("writer" if role is not Role.WRITER else "decoder"): 0.5}))
-    assert found.role is role
-    assert f"cluster.{role}s" in found.sentence
-    assert "97 %" in found.sentence
-
-
-def test_without_a_saturated_stage_there_is_none() -> None:
-    found = bottleneck(loads(propagator=0.6, refiner=0.4))  # one video that alternates between XMem and SAM
-    assert found.role is None
-    assert "sessions_per_propagator" in found.sentence
-
-
-def test_the_queue_decides_between_equals() -> None:
-    one = StageLoad(Role.DECODER, 1, 0.991, 4, 1.0, 1)
-    other = StageLoad(Role.PROPAGATOR, 1, 0.993, 0, 1.0, 1)
-    assert bottleneck([one, other]).role is Role.DECODER
-    assert bottleneck([]).role is None
-
-
 def test_nothing_is_left_in_the_books_after_a_run_with_deaths() -> None:
     dice = random.Random(3)
     world = World(asks=lambda video, chunk: chunk % 3 == 0)
@@ -146,3 +122,19 @@ def test_nothing_is_left_in_the_books_after_a_run_with_deaths() -> None:
     submitted = Counter((e.worker, e.call) for e in events if isinstance(e, CallSubmitted))
     submitted.subtract((e.worker, e.call) for e in events if isinstance(e, CallFinished))
     assert {call for (_, call), left in submitted.items() if left} <= {"CloseSession", "CloseVideo"}  # nobody waits for those
+
+
+def test_a_listener_is_told_measurements_instead_of_calls(clock: Clock) -> None:
+    heard: list[Event] = []
+    teller = StageTeller(heard.append, clock)
+    for _ in range(100):
+        teller(CallSubmitted(D0, "Decode"))
+        clock.now += 0.1
+        teller(CallFinished(D0, "Decode", 0.1))
+    assert not [e for e in heard if not isinstance(e, StagesMeasured)]
+    assert len(heard) <= 12
+    teller(VideoEnded("a", "done", None))
+    measured, ended = heard[-2:]
+    assert isinstance(ended, VideoEnded)
+    assert isinstance(measured, StagesMeasured)
+    assert (measured.loads[0].calls, measured.loads[0].seconds) == (100, pytest.approx(10.0))

@@ -1,10 +1,10 @@
-"""How busy each kind of worker is, what waits before it, and which of them holds the others up."""
+"""How busy each kind of worker is, and what waits before it."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tam_dist.coordination.calls import Role, WorkerId
@@ -14,6 +14,9 @@ from tam_dist.coordination.events import (
     ChunkDecoded,
     ChunkTracked,
     Event,
+    Listener,
+    StageLoad,
+    StagesMeasured,
     VideoEnded,
     VideoReplayed,
     VideoStarted,
@@ -24,64 +27,8 @@ from tam_dist.coordination.events import (
 WINDOW_SECONDS = 30.0
 #: A propagator that stands idle for longer than this between two calls has stalled: its videos wait for something else.
 STALL_SECONDS = 0.1
-#: From this busy share on a stage is saturated.
-SATURATED = 0.8
-
-_STAGE = {
-    Role.DECODER: "decoding",
-    Role.PROPAGATOR: "tracking (XMem)",
-    Role.REFINER: "refining (SAM)",
-    Role.WRITER: "writing",
-}
-_REMEDY = {
-    Role.DECODER: "raise cluster.decoders",
-    Role.PROPAGATOR: "raise cluster.propagators, with a GPU for each",
-    Role.REFINER: "raise cluster.refiners",
-    Role.WRITER: "raise cluster.writers",
-}
-
-
-@dataclass(frozen=True)
-class StageLoad:
-    """One kind of worker. ``workers`` counts those used so far; ``busy`` is their busy share 0..1 of the last
-    :data:`WINDOW_SECONDS`; ``queued`` counts the calls that wait behind the ones under way; ``seconds`` and ``calls`` are
-    totals.
-    """
-
-    role: Role
-    workers: int
-    busy: float
-    queued: int
-    seconds: float
-    calls: int
-
-
-@dataclass(frozen=True)
-class Bottleneck:
-    """``role`` is None where no stage is saturated; ``sentence`` says it to people, with what would help."""
-
-    role: Role | None
-    sentence: str
-
-
-def bottleneck(stages: Sequence[StageLoad]) -> Bottleneck:
-    """The saturated stage with the highest busy share; the longer queue decides between equals.
-
-    >>> bottleneck([StageLoad(Role.DECODER, 2, 0.95, 3, 10, 50), StageLoad(Role.PROPAGATOR, 1, 0.4, 0, 4, 50)]).sentence
-    'The bottleneck is decoding (95 % busy, 3 calls wait): raise cluster.decoders.'
-    """
-    if not any(stage.calls for stage in stages):
-        return Bottleneck(None, "Nothing has been worked on yet.")
-    top = max(stages, key=lambda stage: (round(stage.busy, 2), stage.queued))
-    share = f"{top.busy:.0%}".replace("%", " %")
-    if top.busy < SATURATED:
-        return Bottleneck(
-            None,
-            f"No stage is saturated (the busiest, {_STAGE[top.role]}, is {share} busy): "
-            "more videos at once would use the workers better, raise cluster.sessions_per_propagator.",
-        )
-    wait = "1 call waits" if top.queued == 1 else f"{top.queued} calls wait"
-    return Bottleneck(top.role, f"The bottleneck is {_STAGE[top.role]} ({share} busy, {wait}): {_REMEDY[top.role]}.")
+#: Between two measurements that a :class:`StageTeller` tells.
+TELL_SECONDS = 1.0
 
 
 @dataclass
@@ -180,3 +127,27 @@ def _busy_seconds(account: _WorkerAccount, now: float, span: float) -> float:
     """Within the last ``span`` seconds, the call under way included: a step on a CPU may take longer than the window."""
     finished = sum(min(seconds, end - (now - span)) for end, seconds in account.recent if end > now - span)
     return finished + (now - account.since if account.depth else 0.0)
+
+
+class StageTeller:
+    """Stands between a scheduler and a listener who wants measurements, not calls: keeps the accounts, passes on all events
+    but those of single calls, and now and then, and before a video's end, tells how busy the stages are.
+    """
+
+    def __init__(self, listener: Listener, clock: Callable[[], float] = time.monotonic) -> None:
+        self.accounts = StageAccounts(clock)
+        self._listener = listener
+        self._clock = clock
+        self._due = clock()
+
+    def __call__(self, event: Event) -> None:
+        self.accounts(event)
+        if self._clock() >= self._due or isinstance(event, VideoEnded):
+            self.measure()
+        if not isinstance(event, CallSubmitted | CallFinished):
+            self._listener(event)
+
+    def measure(self) -> None:
+        """Tell it now."""
+        self._due = self._clock() + TELL_SECONDS
+        self._listener(StagesMeasured(self.accounts.loads(), self.accounts.bytes_in_flight))
