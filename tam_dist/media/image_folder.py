@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from fractions import Fraction
 from itertools import pairwise
 from types import TracebackType
 from typing import Self
@@ -15,13 +14,12 @@ import numpy as np
 from tam_dist.errors import VideoError
 from tam_dist.media.container import SPLIT_HINT, is_animated_webp
 from tam_dist.media.damage import FrameDamagedError, FrameFiller, OnDamage
-from tam_dist.media.index import Int64Array, VideoIndex
+from tam_dist.media.index import DEFAULT_RATE, Int64Array, VideoIndex
 from tam_dist.media.pyav_reader import check_range
 from tam_dist.media.source import Source
 from tam_dist.types import UInt8Array, VideoInfo
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-FRAME_RATE = Fraction(24)  # DAVIS's; images carry none
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it prints beside our own sentence on the same file
 _MOST_NAMED = 5  # missing numbers that a note spells out
 
@@ -41,8 +39,8 @@ def build_folder_index(source: Source) -> VideoIndex:
     return VideoIndex(
         pts=np.arange(len(names), dtype=np.int64),
         keyframes=np.arange(len(names), dtype=np.int64),
-        time_base=1 / FRAME_RATE,
-        fps=FRAME_RATE,
+        time_base=1 / DEFAULT_RATE,
+        fps=DEFAULT_RATE,
         width=width,
         height=height,
         codec="images",

@@ -15,6 +15,7 @@ from tam_dist.media.orientation import Orientation
 from tam_dist.types import VideoInfo
 
 Int64Array = NDArray[np.int64]
+DEFAULT_RATE = Fraction(24)  # frames a second where nothing tells, as in folders of images: DAVIS's
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 
 from tam_dist.errors import VideoError
 from tam_dist.media.container import VideoContainer, orientation_of
-from tam_dist.media.index import Int64Array, VideoIndex
+from tam_dist.media.index import DEFAULT_RATE, Int64Array, VideoIndex
 from tam_dist.media.source import Source
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ _LONGEST_GAP = 1000  # frames that may be missing in one place; a longer one is 
 _WHOLE_END = 8  # frames in a row that come out whole at the end of a file: it was not cut off there
 _TAIL_PACKETS = 32  # damage in the last packets means the file was cut off
 _HIDDEN_FRAME_CODECS = frozenset({"vp8", "libvpx"})  # packets that are decoded but never shown
-_DEFAULT_FPS = Fraction(25)
 
 
 @dataclass
@@ -283,7 +282,7 @@ def _index_by_decoding(source: Source, rate: Fraction | None, time_base: Fractio
     if len(known) == len(shown) and np.all(np.diff(known) > 0):
         return known, True
     count = shown[-1][0] + 1 if shown else 0  # with those that cannot be decoded
-    step = max(1, round(1 / ((rate or _DEFAULT_FPS) * time_base)))
+    step = max(1, round(1 / ((rate or DEFAULT_RATE) * time_base)))
     return np.arange(count, dtype=np.int64) * step, False
 
 
@@ -324,7 +323,7 @@ def _rate(video: VideoContainer) -> Fraction | None:
 def _frame_rate(pts: Int64Array, time_base: Fraction, nominal: Fraction | None) -> Fraction:
     """Frames per second: the container's word unless the times contradict it (variable frame rate), else their mean."""
     if len(pts) < 2:
-        return nominal or _DEFAULT_FPS
+        return nominal or DEFAULT_RATE
     mean = Fraction(len(pts) - 1, int(pts[-1] - pts[0])) / time_base
     if nominal is not None and abs(nominal / mean - 1) < 0.01:
         return nominal
