@@ -15,7 +15,7 @@ from tam_dist.errors import StorageError, VideoError
 from tam_dist.media.colours import colour_table, palette
 from tam_dist.media.contact_sheet import contact_sheet, save_contact_sheet
 from tam_dist.media.drawing import Style, contours, draw_objects, name_tag, tint
-from tam_dist.media.overlay import write_overlay
+from tam_dist.media.overlay import check_overlay, write_overlay
 from tam_dist.media.reader import open_video
 from tam_dist.types import TrackedObject
 
@@ -110,6 +110,9 @@ def test_an_overlay_never_destroys_what_is_there(clips: GetClip, tmp_path: Path)
         there.write_text("precious")
         with pytest.raises(VideoError, match=r"there\.mp4 exists already"):
             write_overlay(video, lambda frame: None, OBJECTS, there)
+        with pytest.raises(VideoError, match=r"there\.mp4 exists already"):
+            check_overlay(there, video.info.uri)
+        check_overlay(tmp_path / "free.mp4", video.info.uri)
         with pytest.raises(VideoError, match=r"its name must end in \.mp4"):
             write_overlay(video, lambda frame: None, OBJECTS, tmp_path / "film.gif")
 
@@ -156,6 +159,15 @@ def test_a_contact_sheet_shows_frames_with_their_masks(clips: GetClip, tmp_path:
     assert int(sheet[y, x, 0]) > int(sheet[y, x, 2]) + 60
     with Image.open(path) as image:
         assert image.format == "PNG"
+
+
+@pytest.mark.parametrize("size", [(4000, 2), (2, 4000)])
+def test_a_very_flat_video_has_a_contact_sheet_of_sensible_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, (0, 255, 0)).save(tmp_path / "0.png")
+    with open_video(tmp_path) as video:
+        sheet = contact_sheet(video, masks(size[1], size[0]), OBJECTS, cell_width=200)
+    assert max(sheet.shape) < 1200
+    assert (sheet[100:, :, 1].astype(int) - sheet[100:, :, 0] > 100).any()
 
 
 # --- drawing -----------------------------------------------------------------------------------------------------------
