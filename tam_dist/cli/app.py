@@ -57,6 +57,7 @@ _COMMANDS = (
     "single",
     "corpus",
     "plan",
+    "shots",
     "status",
     "cancel",
     "inspection",
