@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 from tam_dist.errors import StorageError, VideoError
 from tam_dist.media.colours import colour_table, palette
 from tam_dist.media.contact_sheet import contact_sheet, save_contact_sheet
+from tam_dist.media.delivery import delivered
 from tam_dist.media.drawing import Style, contours, draw_objects, name_tag, tint
 from tam_dist.media.overlay import check_overlay, write_overlay
 from tam_dist.media.reader import open_video
@@ -142,6 +144,19 @@ def test_a_place_that_cannot_be_written_is_named(clips: GetClip, tmp_path: Path)
     (tmp_path / "file").write_text("")
     with open_video(clips("plain.mp4")) as video, pytest.raises(StorageError, match=r"file/o\.mp4 cannot be written"):
         write_overlay(video, lambda frame: None, OBJECTS, tmp_path / "file" / "o.mp4")
+
+
+def test_pictures_reach_a_project_in_an_object_store_whole_or_not_at_all(clips: GetClip, tmp_path: Path) -> None:
+    with open_video(clips("plain.mp4")) as video, delivered("memory://projects/p/overlay.mp4") as path:
+        write_overlay(video, lambda frame: None, OBJECTS, path)
+    assert not path.exists()
+    with open_video("memory://projects/p/overlay.mp4") as film:
+        assert film.info.frame_count == 90
+    with pytest.raises(ZeroDivisionError), delivered("memory://projects/p/other.mp4") as path:
+        path.write_bytes(b"half" * (1 // 0))
+    assert not fsspec.filesystem("memory").exists("/projects/p/other.mp4")
+    with delivered(str(tmp_path / "here.png")) as path:
+        assert path == tmp_path / "here.png"
 
 
 # --- contact sheet -----------------------------------------------------------------------------------------------------
