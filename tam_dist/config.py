@@ -83,6 +83,7 @@ class TrackingConfig:
 @dataclass
 class MediaConfig:
     reader: str = MISSING
+    on_damage: str = MISSING
 
 
 @dataclass

@@ -48,12 +48,14 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "media.reader": ("auto", "decord", "pyav"),
+    "media.on_damage": ("hold", "skip", "stop"),
     "refinement.mode": ("off", "on", "deferred"),
     "refinement.score": ("model", "confidence"),
     "runtime.autocast": ("none", "bf16", "fp16"),
 }
 #: Of settings newer than the first projects: the value with which everything is as it was before there was the setting.
 BEFORE: Mapping[str, Any] = {
+    "media.on_damage": "stop",
     "refinement.mode": "off",
     "refinement.score": "confidence",
     "refinement.presence": False,

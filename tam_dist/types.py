@@ -40,7 +40,8 @@ class VideoInfo:
 
     ``width`` and ``height`` are those of the frames handed out, after rotation. ``declared_frames`` is what the container
     claims where that is more than can be decoded (a file cut off in the middle), else None. ``fingerprint`` identifies
-    the content cheaply: size and a hash of sampled blocks, or a remote object's etag.
+    the content cheaply: size and a hash of sampled blocks, or a remote object's etag. ``note`` is a sentence on what is odd
+    about it, for whoever asked for it to be tracked; "" where nothing is.
     """
 
     uri: str
@@ -54,18 +55,21 @@ class VideoInfo:
     reader: str
     declared_frames: int | None = None
     has_audio: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class FrameChunk:
     """Consecutive decoded frames: ``frames`` is uint8 (n, H, W, 3) RGB, possibly read-only; ``start`` is the first's number;
-    ``cuts`` are those frames' numbers that begin a new shot.
+    ``cuts`` are those frames' numbers that begin a new shot; ``skipped`` those that are no pictures, since they could not be
+    decoded, and are to be left out.
     """
 
     index: int
     start: int
     frames: UInt8Array
     cuts: tuple[int, ...] = ()
+    skipped: frozenset[int] = frozenset()
 
     @property
     def stop(self) -> int:

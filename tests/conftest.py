@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.tiny import moving_square, write_frames, write_weights
 
@@ -29,3 +31,12 @@ def tiny_settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 def tiny_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 44 frames, 64x48."""
     return write_frames(tmp_path_factory.mktemp("video") / "square", moving_square(44))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For torch on a busy machine, where threads that wait for each other take many times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -61,6 +61,7 @@ _COMMANDS = (
     "single",
     "corpus",
     "plan",
+    "shots",
     "status",
     "cancel",
     "inspection",

@@ -145,6 +145,10 @@ def _finish(
     from tam_dist.monitoring.monitor import watch_project
     from tam_dist.project import Project
 
+    if overlay and "://" not in job.project:  # refused now rather than after hours of tracking
+        from tam_dist.media.overlay import check_overlay
+
+        check_overlay(Path(job.project) / "overlay.mp4", job.uri)
     start = time.monotonic()
     name = chosen_executor(executor, 1, config, address)
     with (
@@ -168,6 +172,8 @@ def _finish(
     truncated = project.video.declared_frames
     if truncated is not None:
         say(f"note: {job.uri} is cut off: the {job.spec.frame_count} frames that are there of {truncated} were tracked")
+    if project.video.note:
+        say(f"note: {project.video.note}")
     found = list(doubts(project))
     for doubt in found:
         say(f"warning: {doubt}")
@@ -183,11 +189,13 @@ def _finish(
 
 
 def _pictures(project: Project) -> dict[str, str]:
-    """Write the overlay video and the contact sheet beside a local project's masks."""
-    folder = Path(project.location)
-    if "://" in project.location:
-        folder = Path(folder.name)
-        folder.mkdir(exist_ok=True)
-    overlay = project.write_overlay(folder / "overlay.mp4")
-    sheet = project.write_contact_sheet(folder / "sheet.png")
-    return {"overlay": str(overlay), "contact_sheet": str(sheet)}
+    """Write the overlay video and the contact sheet beside the project's masks, wherever these lie."""
+    from tam_dist.media.delivery import delivered
+
+    base = project.location.rstrip("/")
+    files = {"overlay": f"{base}/overlay.mp4", "contact_sheet": f"{base}/sheet.png"}
+    with delivered(files["overlay"]) as path:
+        project.write_overlay(path)
+    with delivered(files["contact_sheet"]) as path:
+        project.write_contact_sheet(path)
+    return files

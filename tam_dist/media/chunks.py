@@ -13,4 +13,7 @@ def read_chunk(reader: VideoReader, index: int, chunk_size: int) -> FrameChunk:
     if not 0 <= index < chunk_count(total, chunk_size):
         raise VideoError(f"Chunk {index} was asked of {reader.info.uri}, which has {chunk_count(total, chunk_size)}.")
     start = index * chunk_size
-    return FrameChunk(index=index, start=start, frames=reader.read(start, min(start + chunk_size, total)))
+    frames = reader.read(start, min(start + chunk_size, total))
+    filler = reader.filler
+    skipped = filler.damaged if filler is not None and filler.policy == "skip" else frozenset[int]()
+    return FrameChunk(index, start, frames, skipped=skipped & frozenset(range(start, start + len(frames))))

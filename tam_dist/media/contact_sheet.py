@@ -19,6 +19,7 @@ from tam_dist.types import LabelArray, TrackedObject, UInt8Array
 _BACKGROUND = (19, 20, 24)
 _BRIGHT = (236, 238, 242)
 _DIM = (139, 144, 156)
+_FLATTEST = 1 / 4  # a cell's height over its width, or the reverse; what is flatter still lies in the middle of its cell
 _MARGIN, _GAP, _CAPTION, _HEADER = 32, 16, 30, 84
 _CORNER = 8
 
@@ -41,17 +42,20 @@ def contact_sheet(
     columns = min(columns, max(1, len(chosen)))
     rows = -(-len(chosen) // columns)
     info = reader.info
-    cell_height = round(cell_width * info.height / (info.width * float(reader.index.sample_aspect)))
+    aspect = info.height / (info.width * float(reader.index.sample_aspect))
+    cell_height = round(cell_width * min(max(aspect, _FLATTEST), 1 / _FLATTEST))
     width = 2 * _MARGIN + columns * cell_width + (columns - 1) * _GAP
     height = _MARGIN + _HEADER + rows * (cell_height + _CAPTION + _GAP) - _GAP + _MARGIN // 2
+    size = max(1, min(cell_width, round(cell_height / aspect))), max(1, min(cell_height, round(cell_width * aspect)))
     sheet = Image.new("RGB", (width, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     _header(draw, reader, objects, width)
     for place, number in enumerate(chosen):
         x = _MARGIN + place % columns * (cell_width + _GAP)
         y = _MARGIN + _HEADER + place // columns * (cell_height + _CAPTION + _GAP)
-        cell = _cell(reader.read(number, number + 1)[0], masks(number), objects, (cell_width, cell_height))
-        sheet.paste(Image.fromarray(cell), (x, y), _rounded(cell_width, cell_height))
+        cell = _cell(reader.read(number, number + 1)[0], masks(number), objects, size)
+        left, top = (cell_width - cell.shape[1]) // 2, (cell_height - cell.shape[0]) // 2
+        sheet.paste(Image.fromarray(cell), (x + left, y + top), _rounded(cell.shape[1], cell.shape[0]))
         baseline = y + cell_height + 8
         draw.text((x + 2, baseline), f"frame {number}", font=_font(14), fill=_BRIGHT)
         draw.text((x + cell_width - 2, baseline), clock(reader.index.seconds(number)), font=_font(14), fill=_DIM, anchor="ra")

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from tam_dist.errors import VideoError
+from tam_dist.media.damage import FrameFiller, OnDamage
 from tam_dist.media.index import Int64Array, VideoIndex
 from tam_dist.media.pyav_reader import PyAVReader, check_range
 from tam_dist.media.source import Source
@@ -64,9 +65,10 @@ def is_cheap(index: VideoIndex) -> bool:
 class DecordReader:
     """Reads with decord. Raises :class:`VideoError` on opening where decord would not be exact on this video."""
 
-    def __init__(self, source: Source, index: VideoIndex) -> None:
+    def __init__(self, source: Source, index: VideoIndex, on_damage: OnDamage = "stop") -> None:
         self.index = index
         self._source = source
+        self._on_damage = on_damage
         self._substitute: PyAVReader | None = None
         reason = why_not_exact(source, index)
         if reason is None:
@@ -79,6 +81,7 @@ class DecordReader:
     def _open(source: Source) -> Any:
         import decord
 
+        decord.logging.set_level(decord.logging.QUIET)
         try:
             # With its default, decord hands out copies of the neighbouring frame for those it could not decode.
             return decord.VideoReader(source.path, num_threads=1, fault_tol=_NO_FAULTS)
@@ -105,11 +108,15 @@ class DecordReader:
     def pts(self) -> Int64Array:
         return self.index.pts
 
+    @property
+    def filler(self) -> FrameFiller | None:
+        return None if self._substitute is None else self._substitute.filler
+
     def read(self, start: int, stop: int) -> UInt8Array:
         """Frames ``start`` to ``stop`` (exclusive) as uint8 (n, H, W, 3) RGB.
 
-        Raises :class:`VideoError` naming the frame where one is damaged: where decord stumbles, PyAV reads on from there, and
-        either gives the frames that decord could not or says which one is at fault.
+        Raises :class:`VideoError` as :class:`PyAVReader` does: where decord stumbles, PyAV reads on from there, and
+        either gives the frames that decord could not, or knows which one is at fault.
         """
         import decord
 
@@ -124,7 +131,7 @@ class DecordReader:
             except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError) as error:
                 log.warning("decord fails at frames %d to %d of %s; PyAV reads on", start, stop - 1, self._source.uri)
                 log.debug("%s", error)
-                self._substitute = PyAVReader(self._source, self.index)
+                self._substitute = PyAVReader(self._source, self.index, self._on_damage)
         return self._substitute.read(start, stop)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from tam_dist.media.orientation import Orientation
 from tam_dist.types import VideoInfo
 
 Int64Array = NDArray[np.int64]
+DEFAULT_RATE = Fraction(24)  # frames a second where nothing tells, as in folders of images: DAVIS's
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,8 @@ class VideoIndex:
 
     ``width`` and ``height`` are those of the frames handed out, after ``orientation``. ``fingerprint`` is the file's when it
     was indexed. ``sample_aspect`` is a pixel's width over its height. ``start`` is the second from which the file counts (1.4
-    in many transport streams). ``declared_frames`` is the container's claim where that is more than T.
+    in many transport streams). ``declared_frames`` is the container's claim where that is more than T. ``note`` is a sentence
+    on what else is odd.
     """
 
     pts: Int64Array
@@ -52,6 +54,7 @@ class VideoIndex:
     interlaced: bool = False
     has_audio: bool = False
     declared_frames: int | None = None
+    note: str = ""
 
     @property
     def frame_count(self) -> int:
@@ -81,6 +84,7 @@ class VideoIndex:
             reader=reader,
             declared_frames=self.declared_frames,
             has_audio=self.has_audio,
+            note=self.note,
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:

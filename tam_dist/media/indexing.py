@@ -12,22 +12,24 @@ import logging
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 from av.video.frame import VideoFrame
 
 from tam_dist.errors import VideoError
 from tam_dist.media.container import VideoContainer, orientation_of
-from tam_dist.media.index import Int64Array, VideoIndex
+from tam_dist.media.index import DEFAULT_RATE, Int64Array, VideoIndex
 from tam_dist.media.source import Source
 
 log = logging.getLogger(__name__)
 
 _HEAD_FRAMES = 24  # decoded at the start of every file: longer than any reordering delay
+_BETWEEN_PACKETS = 256  # bytes; what Matroska puts between two packets (headers of blocks and clusters) has some thirty
+_LONGEST_GAP = 1000  # frames that may be missing in one place; a longer one is a jump in the stream's times
+_WHOLE_END = 8  # frames in a row that come out whole at the end of a file: it was not cut off there
 _TAIL_PACKETS = 32  # damage in the last packets means the file was cut off
 _HIDDEN_FRAME_CODECS = frozenset({"vp8", "libvpx"})  # packets that are decoded but never shown
-_DEFAULT_FPS = Fraction(25)
 
 
 @dataclass
@@ -41,6 +43,8 @@ class _Packets:
     discarded: int = 0
     open_starts: int = 0  # keyframes that frames after them look back beyond
     last_damaged: int = -1
+    damaged: int = 0  # places where the file is damaged
+    last_dts: int | None = None
     end: float = 0.0  # seconds, over all streams
 
 
@@ -68,12 +72,18 @@ def build_index(source: Source) -> VideoIndex:
     seekable = True
     keyframes = np.unique(np.asarray(packets.keyframes, np.int64))
     pts = _trusted(packets, head, codec)
+    present = 0 if pts is None else len(pts)
+    if pts is not None and packets.damaged:
+        pts = _with_gaps_filled(pts)
+    missing = 0 if pts is None else len(pts) - present
     if pts is None:
         log.info("%s: the packets' times cannot be trusted; decoding the whole file once to index it", source.uri)
         pts, seekable = _index_by_decoding(source, rate, time_base)
         seekable = seekable and container != "avi"
     elif declared is not None or packets.last_damaged >= packets.count - _TAIL_PACKETS or not _tells_length(container):
         pts = _cut_to_decodable(source, pts, keyframes)
+        pts = _without_gap_at_end(pts, packets.last_dts)
+    cut_stream = _is_transport_stream(container) and _ends_in_a_packet(source, packets, len(pts) - missing)
     if not len(pts):
         raise VideoError(f"No frame of {source.uri} can be decoded: it was cut off before the end of the first frame.")
     if declared is not None and declared <= len(pts):
@@ -103,18 +113,35 @@ def build_index(source: Source) -> VideoIndex:
         interlaced=any(frame.interlaced_frame for frame in head),
         has_audio=has_audio,
         declared_frames=declared,
+        note=_note(source, missing, cut_stream),
     )
+
+
+def _note(source: Source, missing: int, cut_stream: bool) -> str:
+    said = []
+    if missing:
+        said.append(f"{source.uri} is damaged: {missing} of its frames are missing; the others keep their numbers.")
+    if cut_stream:
+        said.append(f"{source.uri} ends in the middle of a frame: it was probably cut off, and what is there was used.")
+    return " ".join(said)
 
 
 def _read_packets(video: VideoContainer) -> _Packets:
     found = _Packets()
+    matroska, read_up_to = "matroska" in video.container.format.name, 0
     for packet in video.packets():
+        if matroska and packet.pos is not None and packet.pos >= 0:
+            if 0 < read_up_to < packet.pos - _BETWEEN_PACKETS:
+                found.damaged += 1  # the demuxer lost its way and went on to the next cluster
+            read_up_to = max(read_up_to, packet.pos + packet.size)
         if packet.pts is not None and packet.time_base is not None:
             found.end = max(found.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream_index != video.stream.index:
             continue
+        found.last_dts = packet.dts
         if packet.is_corrupt:
             found.last_damaged = found.count
+            found.damaged += 1
         found.count += 1
         if packet.pts is None:
             found.without_time += 1
@@ -173,6 +200,16 @@ def _tells_length(container: str) -> bool:
     return "mp4" in container or "matroska" in container
 
 
+def _is_transport_stream(container: str) -> bool:
+    return container == "mpegts"
+
+
+def _ends_in_a_packet(source: Source, packets: _Packets, used: int) -> bool:
+    """Whether a transport stream, which does not say how long it is, stops where no recorder would have stopped."""
+    whole_packets = any(source.size() % size == 0 for size in (188, 192, 204))
+    return not whole_packets or (packets.last_damaged == packets.count - 1 and used < packets.count)
+
+
 def _trusted(packets: _Packets, head: list[VideoFrame], codec: str) -> Int64Array | None:
     """The packets' times in order of presentation if the first decoded frames bear them out, else None.
 
@@ -185,25 +222,76 @@ def _trusted(packets: _Packets, head: list[VideoFrame], codec: str) -> Int64Arra
     if shown[0] is None:
         return None
     first = int(np.searchsorted(pts, shown[0]))
-    return pts[first:] if list(pts[first : first + len(shown)]) == shown else None
+    if list(pts[first : first + len(shown)]) == shown:
+        return pts[first:]
+    # Damage among them: a few times lack a frame. Of field pairs every second one does.
+    last = int(np.searchsorted(pts, shown[-1] or 0))
+    known = [time for time in shown if time is not None]
+    borne_out = known == shown and known == sorted(known) and set(known) <= set(pts[first : last + 1].tolist())
+    return pts[first:] if borne_out and len(known) > 0.75 * (last + 1 - first) else None
+
+
+def _usual_step(pts: Int64Array) -> float | None:
+    """Ticks between two frames of a video of constant rate, None of another."""
+    if len(pts) < 3:
+        return None
+    steps = np.diff(pts)
+    usual = float(np.median(steps))
+    return usual if np.mean(np.abs(steps - usual) <= 0.25 * usual) >= 0.9 else None
+
+
+def _with_gaps_filled(pts: Int64Array) -> Int64Array:
+    """Of a damaged file: with the times at which frames must have been, so that the later ones keep their numbers.
+
+    Only at a constant rate can that be told. Reading then finds no frame at these times.
+    """
+    usual = _usual_step(pts)
+    if usual is None:
+        return pts
+    parts = [pts[:1]]
+    for before, after in pairwise(pts.tolist()):
+        count = round((after - before) / usual)
+        if 2 <= count <= _LONGEST_GAP:
+            parts.append(before + np.round(np.arange(1, count) * (after - before) / count).astype(np.int64))
+        parts.append(np.asarray([after], np.int64))
+    return np.concatenate(parts)
+
+
+def _without_gap_at_end(pts: Int64Array, last_dts: int | None) -> Int64Array:
+    """Of a file that was cut off: without the last frames behind a gap.
+
+    The packets of the frames shown between them would have come later in the file. Up to the last packet's decoding time
+    nothing can be missing.
+    """
+    usual = _usual_step(pts)
+    if usual is None or last_dts is None:
+        return pts
+    first = max(1, int(np.searchsorted(pts, last_dts, side="right")))
+    gaps = np.flatnonzero(np.diff(pts[first - 1 :]) > 1.5 * usual)
+    return pts[: first + int(gaps[0])] if len(gaps) else pts
 
 
 def _index_by_decoding(source: Source, rate: Fraction | None, time_base: Fraction) -> tuple[Int64Array, bool]:
     """The times of all frames as the decoder gives them; evenly spaced and False where it gives none that make sense."""
     with VideoContainer(source) as video:
-        shown = [(frame.pts, frame.is_corrupt) for frame in video.frames()]
+        shown = [(number, frame.pts, frame.is_corrupt) for number, frame in video.counted_frames()]
     tail = range(max(0, len(shown) - _TAIL_PACKETS), len(shown))
-    whole = next((number for number in tail if shown[number][1]), len(shown))  # damage near the end: it was cut off there
-    times = [time for time, _ in shown[:whole]]
-    known = np.asarray([t for t in times if t is not None], np.int64)
-    if len(known) == len(times) and np.all(np.diff(known) > 0):
+    whole = next((i for i in tail if shown[i][2]), len(shown))  # damage near the end: it was cut off there
+    shown = shown[:whole]
+    known = np.asarray([time for _, time, _ in shown if time is not None], np.int64)
+    if len(known) == len(shown) and np.all(np.diff(known) > 0):
         return known, True
-    step = max(1, round(1 / ((rate or _DEFAULT_FPS) * time_base)))
-    return np.arange(len(times), dtype=np.int64) * step, False
+    count = shown[-1][0] + 1 if shown else 0  # with those that cannot be decoded
+    step = max(1, round(1 / ((rate or DEFAULT_RATE) * time_base)))
+    return np.arange(count, dtype=np.int64) * step, False
 
 
 def _cut_to_decodable(source: Source, pts: Int64Array, keyframes: Int64Array) -> Int64Array:
-    """``pts`` without the damaged end: decodes the last groups of pictures and keeps what comes out whole, to the first gap."""
+    """``pts`` without the damaged end: decodes the last groups of pictures and keeps what comes out whole.
+
+    A few frames behind a gap belong to the damaged end (those between them in presentation order were lost). Many do not:
+    then the gap is damage in the middle of the file, and these frames keep their numbers.
+    """
     if not len(pts):
         return pts
     whole: set[int | None] = set()
@@ -217,10 +305,15 @@ def _cut_to_decodable(source: Source, pts: Int64Array, keyframes: Int64Array) ->
         first = 0 if entry is None else int(np.searchsorted(pts, min((t for t in whole if t is not None), default=entry)))
         if entry is None or first <= np.searchsorted(pts, keyframes[-2]):
             break
-    kept = first
-    while kept < len(pts) and int(pts[kept]) in whole:
-        kept += 1
-    return pts[:kept]
+    end = len(pts)
+    while end > first:
+        run = end
+        while run > first and int(pts[run - 1]) in whole:
+            run -= 1
+        if end - run >= _WHOLE_END or run == first:
+            break
+        end = run - 1 if run == end else run
+    return pts[:end]
 
 
 def _rate(video: VideoContainer) -> Fraction | None:
@@ -230,7 +323,7 @@ def _rate(video: VideoContainer) -> Fraction | None:
 def _frame_rate(pts: Int64Array, time_base: Fraction, nominal: Fraction | None) -> Fraction:
     """Frames per second: the container's word unless the times contradict it (variable frame rate), else their mean."""
     if len(pts) < 2:
-        return nominal or _DEFAULT_FPS
+        return nominal or DEFAULT_RATE
     mean = Fraction(len(pts) - 1, int(pts[-1] - pts[0])) / time_base
     if nominal is not None and abs(nominal / mean - 1) < 0.01:
         return nominal

@@ -52,7 +52,7 @@ def write_overlay(
     """
     target = Path(out_path)
     source = resolve(reader.info.uri)
-    _check_target(target, source, overwrite)
+    check_overlay(target, source, overwrite=overwrite)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,10 @@ def write_overlay(
     return target
 
 
-def _check_target(target: Path, source: Source, overwrite: bool) -> None:
+def check_overlay(out_path: str | os.PathLike[str], source: Source | str, *, overwrite: bool = False) -> None:
+    """What :func:`write_overlay` would refuse, to be asked before hours of tracking; changes nothing. Raises as it does."""
+    target = Path(out_path)
+    source = resolve(source) if isinstance(source, str) else source
     if target.suffix.lower() not in _FORMATS:
         raise VideoError(f"An overlay cannot be written to {target}; its name must end in {', '.join(_FORMATS)}.")
     if target.exists():

@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 
 from tam_dist.errors import VideoError
 from tam_dist.media.container import VideoContainer, to_rgb
+from tam_dist.media.damage import FrameDamagedError, FrameFiller, OnDamage
 from tam_dist.media.index import Int64Array, VideoIndex
 from tam_dist.media.source import Source
 from tam_dist.types import UInt8Array, VideoInfo
@@ -26,12 +27,16 @@ log = logging.getLogger(__name__)
 class PyAVReader:
     """Reads any video FFmpeg can decode. Consecutive reads continue decoding; others go to the nearest keyframe before."""
 
-    def __init__(self, source: Source, index: VideoIndex) -> None:
+    def __init__(self, source: Source, index: VideoIndex, on_damage: OnDamage = "stop") -> None:
         self.index = index
+        self.filler = FrameFiller(on_damage, (index.frame_count, index.height, index.width, 3), self._picture)
         self._source = source
         self._video: VideoContainer | None = None
         self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
-        self._next = -1  # the frame that self._frames gives next; -1: nothing is open
+        self._next = -1  # the frame that comes next; -1: nothing is open
+        self._ahead: tuple[int, VideoFrame] | None = None  # it, where it has been decoded already
+        self._seen = -1  # the last frame that came since decoding was started anew
+        self._missing = range(0)  # frames that are known not to come
 
     @property
     def info(self) -> VideoInfo:
@@ -44,24 +49,15 @@ class PyAVReader:
     def read(self, start: int, stop: int) -> UInt8Array:
         """Frames ``start`` to ``stop`` (exclusive) as uint8 (n, H, W, 3) RGB.
 
-        Raises :class:`VideoError` naming the frame where one is damaged.
+        Raises :class:`VideoError` naming the frame where one is of another size, or damaged and nothing may stand in for it.
         """
         check_range(self._source.uri, self.index, start, stop)
-        out = np.empty((stop - start, self.index.height, self.index.width, 3), np.uint8)
-        for number in range(start, stop):
-            picture = to_rgb(self._frame(number), self.index.orientation)
-            if picture.shape != out.shape[1:]:
-                raise VideoError(
-                    f"Frame {number} of {self._source.uri} is {picture.shape[1]}x{picture.shape[0]}, the first ones are "
-                    f"{self.index.width}x{self.index.height}; convert the video to one size."
-                )
-            out[number - start] = picture
-        return out
+        return self.filler.read(start, stop)
 
     def close(self) -> None:
         if self._video is not None:
             self._video.close()
-        self._video, self._frames, self._next = None, iter(()), -1
+        self._video, self._frames, self._next, self._ahead = None, iter(()), -1, None
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +65,19 @@ class PyAVReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _picture(self, number: int) -> UInt8Array:
+        picture = to_rgb(self._frame(number), self.index.orientation)
+        height, width = picture.shape[:2]
+        if (height, width) != (self.index.height, self.index.width):
+            raise VideoError(
+                f"Frame {number} of {self._source.uri} is {width}x{height}, the first ones are "
+                f"{self.index.width}x{self.index.height}; convert the video to one size."
+            )
+        return picture
+
     def _frame(self, number: int) -> VideoFrame:
+        if number in self._missing:
+            raise self._damaged(number)
         frame = self._advance(number)[0] if self._on_the_way(number) else None
         if frame is None:
             frame = self._find(number)
@@ -107,7 +115,10 @@ class PyAVReader:
             damaged = frame
             if frame is None and landed_before:
                 break  # the frames before it came out, it did not
-        raise VideoError(
+        raise self._damaged(number)
+
+    def _damaged(self, number: int) -> FrameDamagedError:
+        return FrameDamagedError(
             f"Frame {number} of {self._source.uri} is damaged and cannot be decoded; repair the video by converting it."
         )
 
@@ -118,14 +129,14 @@ class PyAVReader:
             self._video = VideoContainer(self._source)
         if entry is not None and not self._video.seek(entry):
             return False
-        self._frames = self._numbered(self._video, from_start=entry is None)
+        self._frames, self._ahead, self._seen = self._numbered(self._video, from_start=entry is None), None, -1
         return True
 
     def _numbered(self, video: VideoContainer, *, from_start: bool) -> Iterator[tuple[int, VideoFrame]]:
         """Decoded frames with their numbers; those that the index does not know (before the first, damaged end) are dropped."""
         if not self.index.seekable:
             assert from_start
-            yield from enumerate(video.frames())
+            yield from video.counted_frames()
             return
         for frame in video.frames():
             if frame.pts is not None:
@@ -135,16 +146,20 @@ class PyAVReader:
 
     def _advance(self, number: int) -> tuple[VideoFrame | None, bool]:
         """Decode on until frame ``number``: it, or None where it does not come, and whether an earlier one came first."""
-        landed_before = False
-        for at, frame in self._frames:
-            self._next = at + 1
+        while (item := self._ahead or next(self._frames, None)) is not None:
+            self._ahead = None
+            at, frame = item
+            if at > number:
+                self._next, self._ahead = at, item
+                if 0 <= self._seen < number:
+                    self._missing = range(self._seen + 1, at)
+                break
+            self._next, self._seen = at + 1, at
             if at == number:
                 return frame, True
-            if at > number:
-                break
-            landed_before = True
-        self._next = -1
-        return None, landed_before
+        else:
+            self._next = -1
+        return None, 0 <= self._seen < number
 
 
 def check_range(uri: str, index: VideoIndex, start: int, stop: int) -> None:

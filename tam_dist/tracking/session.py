@@ -122,6 +122,9 @@ class TrackingSession:
             if number < self._plan.first_frame:
                 continue
             prompts = self._plan.at(number)
+            if number in chunk.skipped and not prompts:
+                self._core.skip()
+                continue
             if self._changes_objects(number):  # earlier predictions are of others than those tracked then
                 yield from self._settle_deferred(masks)
             masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), number in chunk.cuts)))

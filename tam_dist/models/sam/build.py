@@ -13,9 +13,19 @@ from tam_dist.models.sam.lite_encoder import LiteImageEncoder
 with torchvision_standin():
     from segment_anything import sam_model_registry
     from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-    from segment_anything.utils.transforms import ResizeLongestSide
+    from segment_anything.utils.transforms import ResizeLongestSide as _ResizeLongestSide
 
 __all__ = ["ResizeLongestSide", "Sam", "SmallSamConfig", "build_official_sam", "build_small_sam", "resize_input"]
+
+
+class ResizeLongestSide(_ResizeLongestSide):  # type: ignore[misc]  # its package has no types
+    """As segment-anything's, except that no side vanishes: of 4000x2 pixels it leaves 512x0."""
+
+    @staticmethod
+    def get_preprocess_shape(oldh: int, oldw: int, long_side_length: int) -> tuple[int, int]:
+        height, width = _ResizeLongestSide.get_preprocess_shape(oldh, oldw, long_side_length)
+        return max(1, height), max(1, width)
+
 
 OFFICIAL_DEPTHS = {12: "vit_b", 24: "vit_l", 32: "vit_h"}
 

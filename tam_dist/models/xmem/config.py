@@ -76,7 +76,7 @@ class XMemConfig:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> XMemConfig:
-        """The widths of an official checkpoint, read from its shapes as the official loader does.
+        """The widths of a checkpoint in the official layout, read from its shapes, some of which the official loader reads too.
 
         Raises :class:`WeightsError` where a key that XMem has is missing.
         """
@@ -86,6 +86,10 @@ class XMemConfig:
                 key_dim=state["key_proj.key_proj.weight"].shape[0],
                 value_dim=state["value_encoder.fuser.block2.conv2.weight"].shape[0],
                 hidden_dim=0 if transform is None else transform.shape[0] // 3,
+                g16_dim=state["decoder.up_16_8.skip_conv.weight"].shape[0],
+                g8_dim=state["decoder.up_8_4.skip_conv.weight"].shape[0],
+                g4_dim=state["decoder.pred.weight"].shape[1],
+                update_dim=cls.update_dim if transform is None else state["decoder.hidden_update.g16_conv.weight"].shape[0],
             )
         except KeyError as error:
             raise WeightsError(f"there is no {error.args[0]}.") from error

@@ -57,7 +57,6 @@ class Clip:
     times: Sequence[float] | None = None
     audio_seconds: float = 0.0
     audio_codec: str = "aac"
-    rotate: int = 0
     frames: int = FRAMES
 
 
@@ -96,7 +95,6 @@ CLIPS = [
     Clip("av1.mp4", codec="libsvtav1", options={"preset": "12", "g": "24", "svtav1-params": "lp=1"}, frames=48),
     Clip("ffv1.mkv", codec="ffv1"),
     Clip("mjpeg.avi", codec="mjpeg", pixel_format="yuvj420p", options={"q": "3"}),
-    Clip("rotated.mp4", options=B3, rotate=90),
     Clip("gop_10.mp4", options=B3 | {"g": "10"}),
 ]
 
@@ -108,8 +106,6 @@ def encode(path: Path, clip: Clip) -> Path:
         stream.width, stream.height = clip.size
         stream.pix_fmt = clip.pixel_format
         stream.time_base = stream.codec_context.time_base = Fraction(1, RATE if clip.times is None else 1000)
-        if clip.rotate:
-            stream.set_display_rotation(clip.rotate)
         audio = out.add_stream(clip.audio_codec, rate=16000, layout="mono") if clip.audio_seconds else None
         for number in range(clip.frames):
             frame = av.VideoFrame.from_ndarray(picture(number, *clip.size), format="rgb24")
@@ -128,11 +124,16 @@ def encode(path: Path, clip: Clip) -> Path:
     return path
 
 
-def cut_with_edit_list(source: Path, target: Path, first: int) -> Path:
-    """Copy without encoding from the keyframe before frame ``first``: an edit list hides the frames before it."""
+def remux(source: Path, target: Path, *, rotate: int = 0, first: int = 0) -> Path:
+    """Copy the pictures' packets as they are, so that the same pictures come out: encoding twice need not give one stream.
+
+    ``rotate`` degrees counterclockwise; from the keyframe before ``first`` on, with an edit list that hides what is before it.
+    """
     with av.open(str(source)) as video, av.open(str(target), "w") as out:
         stream = video.streams.video[0]
         copy = out.add_stream_from_template(stream)
+        if rotate:
+            copy.set_display_rotation(rotate)
         offset = round(Fraction(first, RATE) / stream.time_base)
         video.seek(offset, stream=stream)
         for packet in video.demux(stream):
@@ -144,7 +145,43 @@ def cut_with_edit_list(source: Path, target: Path, first: int) -> Path:
     return target
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A packet in a file, in the order of decoding; ``shown`` is the number of the frame that it holds."""
+
+    at: int
+    size: int
+    shown: int
+
+
+def stored_packets(path: Path) -> list[Stored]:
+    """The video packets of a file, whose times are trusted; in AVI, which has none, ``shown`` is the order of decoding."""
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+    order = {pts: number for number, pts in enumerate(sorted(p.pts for p in packets))}
+    return [Stored(p.pos, p.size, order[p.pts]) for p in packets]
+
+
+def cut_in_packet(source: Path, target: Path, number: int, share: float) -> Path:
+    """The file up to ``share`` of its packet ``number``: where a cut falls is chosen by what is lost, not by bytes."""
+    packet = stored_packets(source)[number]
+    target.write_bytes(source.read_bytes()[: packet.at + int(packet.size * share)])
+    return target
+
+
+def damaged(source: Path, target: Path, numbers: Sequence[int]) -> Path:
+    """The file with the bytes of some of its packets replaced by noise."""
+    data = bytearray(source.read_bytes())
+    packets = stored_packets(source)
+    for number in numbers:
+        packet = packets[number]
+        data[packet.at : packet.at + packet.size] = np.random.default_rng(number).bytes(packet.size)
+    target.write_bytes(data)
+    return target
+
+
 def truncated(source: Path, target: Path, share: float) -> Path:
+    """For files that say so themselves wherever the cut falls."""
     data = source.read_bytes()
     target.write_bytes(data[: int(len(data) * share)])
     return target
@@ -152,12 +189,14 @@ def truncated(source: Path, target: Path, share: float) -> Path:
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Path of a clip of ``CLIPS`` by name, encoded at its first use."""
+    """Path of a clip of ``CLIPS`` by name, encoded at its first use; ``rotated.mp4`` is ``b_frames.mp4`` with a matrix."""
     folder = tmp_path_factory.mktemp("clips")
     known = {clip.name: clip for clip in CLIPS}
 
     def get(name: str) -> Path:
         path = folder / name
+        if name == "rotated.mp4" and not path.exists():
+            return remux(get("b_frames.mp4"), path, rotate=90)
         return path if path.exists() else encode(path, known[name])
 
     return get

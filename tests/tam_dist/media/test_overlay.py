@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,8 +15,9 @@ from PIL import Image
 from tam_dist.errors import StorageError, VideoError
 from tam_dist.media.colours import colour_table, palette
 from tam_dist.media.contact_sheet import contact_sheet, save_contact_sheet
+from tam_dist.media.delivery import delivered
 from tam_dist.media.drawing import Style, contours, draw_objects, name_tag, tint
-from tam_dist.media.overlay import write_overlay
+from tam_dist.media.overlay import check_overlay, write_overlay
 from tam_dist.media.reader import open_video
 from tam_dist.types import TrackedObject
 
@@ -110,6 +112,9 @@ def test_an_overlay_never_destroys_what_is_there(clips: GetClip, tmp_path: Path)
         there.write_text("precious")
         with pytest.raises(VideoError, match=r"there\.mp4 exists already"):
             write_overlay(video, lambda frame: None, OBJECTS, there)
+        with pytest.raises(VideoError, match=r"there\.mp4 exists already"):
+            check_overlay(there, video.info.uri)
+        check_overlay(tmp_path / "free.mp4", video.info.uri)
         with pytest.raises(VideoError, match=r"its name must end in \.mp4"):
             write_overlay(video, lambda frame: None, OBJECTS, tmp_path / "film.gif")
 
@@ -141,6 +146,19 @@ def test_a_place_that_cannot_be_written_is_named(clips: GetClip, tmp_path: Path)
         write_overlay(video, lambda frame: None, OBJECTS, tmp_path / "file" / "o.mp4")
 
 
+def test_pictures_reach_a_project_in_an_object_store_whole_or_not_at_all(clips: GetClip, tmp_path: Path) -> None:
+    with open_video(clips("plain.mp4")) as video, delivered("memory://projects/p/overlay.mp4") as path:
+        write_overlay(video, lambda frame: None, OBJECTS, path)
+    assert not path.exists()
+    with open_video("memory://projects/p/overlay.mp4") as film:
+        assert film.info.frame_count == 90
+    with pytest.raises(ZeroDivisionError), delivered("memory://projects/p/other.mp4") as path:
+        path.write_bytes(b"half" * (1 // 0))
+    assert not fsspec.filesystem("memory").exists("/projects/p/other.mp4")
+    with delivered(str(tmp_path / "here.png")) as path:
+        assert path == tmp_path / "here.png"
+
+
 # --- contact sheet -----------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +174,15 @@ def test_a_contact_sheet_shows_frames_with_their_masks(clips: GetClip, tmp_path:
     assert int(sheet[y, x, 0]) > int(sheet[y, x, 2]) + 60
     with Image.open(path) as image:
         assert image.format == "PNG"
+
+
+@pytest.mark.parametrize("size", [(4000, 2), (2, 4000)])
+def test_a_very_flat_video_has_a_contact_sheet_of_sensible_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, (0, 255, 0)).save(tmp_path / "0.png")
+    with open_video(tmp_path) as video:
+        sheet = contact_sheet(video, masks(size[1], size[0]), OBJECTS, cell_width=200)
+    assert max(sheet.shape) < 1200
+    assert (sheet[100:, :, 1].astype(int) - sheet[100:, :, 0] > 100).any()
 
 
 # --- drawing -----------------------------------------------------------------------------------------------------------

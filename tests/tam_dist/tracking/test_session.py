@@ -179,6 +179,22 @@ def test_prompts_that_share_a_frame_are_all_kept_as_given(network: XMem) -> None
     assert np.array_equal(frame == 3, square(0, 30, 10))
 
 
+def test_frames_that_are_no_pictures_are_left_out_whatever_they_show(network: XMem) -> None:
+    runs = []
+    for colour in (0, 200):
+        session = TrackingSession(spec(CAT), Models(network))
+        finish(session, session.step(chunk(0)))
+        damaged = chunk(1).frames.copy()
+        damaged[1:4] = colour
+        runs.append([finish(session, session.step(FrameChunk(1, CHUNK, damaged, skipped=frozenset({9, 10, 11}))))])
+        runs[-1].append(finish(session, session.step(chunk(2))))
+    assert np.array_equal(labels(runs[0]), labels(runs[1]))
+    (middle, last) = runs[0]
+    assert not middle.labels[1:4].any()
+    assert middle.origin[:, 0].tolist() == [Origin.PROPAGATED] + [Origin.UNTRACKED] * 3 + [Origin.PROPAGATED] * 4
+    assert last.labels.any()
+
+
 def test_steps_out_of_order_are_refused(network: XMem) -> None:
     session = TrackingSession(spec(DOG_CLICK), Models(network))
     with pytest.raises(RuntimeError, match="chunk 0 is due"):

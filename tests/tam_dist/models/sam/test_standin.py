@@ -35,3 +35,9 @@ def test_resizing_is_pillows_bilinear() -> None:
     resized = ResizeLongestSide(25).apply_image(image)
     expected = np.asarray(Image.fromarray(image).resize((25, 15), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(resized, expected)
+
+
+def test_no_side_of_a_very_flat_picture_vanishes() -> None:
+    for height, width in ((2, 4000), (4000, 2)):
+        resized = ResizeLongestSide(352).apply_image(np.zeros((height, width, 3), np.uint8))
+        assert sorted(resized.shape[:2]) == [1, 352]

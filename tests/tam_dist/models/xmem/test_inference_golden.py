@@ -1,12 +1,11 @@
-"""Whole videos against official XMem, with the same random weights; and the same videos cut by a snapshot."""
+"""Whole videos against the golden vectors, with the same random weights; and the same videos cut by a snapshot."""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +16,13 @@ from tam_dist.config import PropagationConfig
 from tam_dist.models.xmem.inference import InferenceCore
 from tam_dist.models.xmem.network import XMem
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
+from tests.tam_dist.models.xmem.conftest import Golden
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.timeout(1200)  # one case in a test, on a machine that may be busy
+pytestmark = [
+    pytest.mark.timeout(1200),  # one case in a test, on a machine that may be busy
+    pytest.mark.usefixtures("one_thread"),
+]
 
 #: How many frames of each case show all that it is about: memory reading; an object's entry; consolidation and eviction;
 #: corrections. The rest is for the slow tests.
@@ -36,9 +39,7 @@ class Case:
     masks: dict[int, dict[int, Tensor]]
 
     @classmethod
-    def load(cls, path: Path) -> Case:
-        with np.load(path) as file:
-            data = {key: file[key] for key in file.files}
+    def load(cls, name: str, data: dict[str, np.ndarray]) -> Case:
         official = json.loads(str(data["config"]))
         config = PropagationConfig(
             short_side=480,
@@ -58,7 +59,12 @@ class Case:
         for frame, event in json.loads(str(data["mask_events"])).items():
             stack = torch.from_numpy(data[f"mask_{int(frame):05d}"]).float()
             masks[int(frame)] = {i: stack[i - 1] for i in event["valid_labels"]}
-        return cls(path.stem, data, config, masks)
+        return cls(name, data, config, masks)
+
+    @property
+    def kept(self) -> slice:
+        """The rows and columns whose probabilities the file holds."""
+        return slice(None, None, int(self.data.get("stride", 1)))
 
     @property
     def frames(self) -> Tensor:
@@ -91,35 +97,27 @@ def advance(core: InferenceCore, case: Case, t: int) -> Tensor:
     return core.step(frame, case.masks.get(t), end=case.ends(t))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On a busy machine threads that wait for each other take many times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
-def runs(golden_dir: Path, official_network: XMem) -> Callable[[str], Run]:
-    """A case by name; each is run once, about half a second a frame."""
+def runs(golden: Golden) -> Callable[[str], Run]:
+    """A case by name; each is run once, with official widths about half a second a frame."""
 
     @functools.cache
     def run(name: str) -> Run:
-        return Run(Case.load(golden_dir / f"{name}.npz"), official_network)
+        return Run(Case.load(name, golden.load(name)), golden.network)
 
     return run
 
 
 def check(run: Run, frames: int) -> None:
-    """The first ``frames`` frames against official XMem."""
+    """The first ``frames`` frames against the vectors."""
     case, worst = run.case, 0.0
     run.until(frames)
     for t in range(frames):
         actual, expected = run.outputs[t], torch.from_numpy(case.data["probs"][t])
         expected = expected[~expected.isnan().all(2).all(1)]  # objects that do not exist yet
-        torch.testing.assert_close(actual[1:], expected, rtol=0, atol=1e-3)
-        worst = max(worst, (actual[1:] - expected).abs().max().item())
+        objects = actual[1:, case.kept, case.kept]
+        torch.testing.assert_close(objects, expected, rtol=0, atol=1e-3)
+        worst = max(worst, (objects - expected).abs().max().item())
         agreement = (actual.argmax(0).numpy() == case.data["labels"][t]).mean()
         assert agreement >= 0.999, f"frame {t}"
     # Official XMem keeps in working memory what is permanent here.
@@ -152,8 +150,8 @@ def test_final_state(runs: Callable[[str], Run], name: str) -> None:
     key, shrinkage = tensors["group0.key"], tensors["group0.shrinkage"]
     official_key, official_shrinkage = case.data["work_key_last"][0].T, case.data["work_shrinkage_last"][0, 0]
     if name == "case5":  # its corrections went to permanent memory, which is matched last
-        cells = 60
-        given = [rows_before(case, t) for t in (9, 15)]
+        cells = tensors["hidden"][0, 0, 0].numel()
+        given = [int(case.data["mem_sizes"][t - 1, 0]) // cells for t in (9, 15)]  # frames in memory before each correction
         order = [r for r in range(len(official_key) // cells) if r not in given] + given
         rows = np.concatenate([np.arange(r * cells, (r + 1) * cells) for r in order])
         official_key, official_shrinkage = official_key[rows], official_shrinkage[rows]
@@ -167,11 +165,6 @@ def test_final_state(runs: Callable[[str], Run], name: str) -> None:
         for kind in ("use", "life"):
             close(tensors[f"group0.{kind}"][:long], case.data[f"long_{kind}_last"][0, 0])
             close(tensors[f"group0.{kind}"][long:], case.data[f"work_{kind}_last"][0, 0])
-
-
-def rows_before(case: Case, t: int) -> int:
-    """How many frames were in memory before frame ``t`` was written."""
-    return int(case.data["mem_sizes"][t - 1, 0]) // 60
 
 
 def close(actual: Tensor, expected: np.ndarray) -> None:
@@ -190,15 +183,15 @@ def continues_identically(network: XMem, run: Run, cut: int, frames: int) -> Non
 
 
 @pytest.mark.parametrize(("name", "cut"), [("case2", 7), ("case3", 12), ("case5", 14)])
-def test_a_cut_leaves_no_trace(runs: Callable[[str], Run], official_network: XMem, name: str, cut: int) -> None:
+def test_a_cut_leaves_no_trace(runs: Callable[[str], Run], golden: Golden, name: str, cut: int) -> None:
     """Over an object's entry, a consolidation, and a correction."""
-    continues_identically(official_network, runs(name), cut, frames=2)
+    continues_identically(golden.network, runs(name), cut, frames=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVENTFUL)
-def test_no_cut_leaves_a_trace(runs: Callable[[str], Run], official_network: XMem, name: str) -> None:
+def test_no_cut_leaves_a_trace(runs: Callable[[str], Run], golden: Golden, name: str) -> None:
     """A frame that starts and ends in the same bits as in the uncut run carries the proof on to the next frame."""
     run = runs(name)
     for cut in range(len(run.case.frames) - 1):
-        continues_identically(official_network, run, cut, frames=1)
+        continues_identically(golden.network, run, cut, frames=1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,12 +12,12 @@ from torch import Tensor
 
 from tam_dist.models.xmem.matching import Affinity, Query, full_affinity, match, similarity
 from tam_dist.models.xmem.memory import as_rows
+from tests.tam_dist.models.xmem.conftest import Golden
 
 
 @pytest.fixture(scope="module")
-def units(golden_dir: Path) -> dict[str, Tensor]:
-    with np.load(golden_dir / "case4_units.npz") as data:
-        return {key: torch.from_numpy(data[key]) for key in data.files}
+def units(golden: Golden) -> dict[str, Tensor]:
+    return {key: torch.from_numpy(array) for key, array in golden.load("case4_units").items()}
 
 
 def stored(units: dict[str, Tensor], name: str) -> Tensor:
@@ -32,18 +30,18 @@ def dense(affinity: Affinity, elements: int) -> Tensor:
     return torch.zeros(len(affinity.index), elements).scatter_(1, affinity.index, affinity.weight)
 
 
-def test_official_units(units: dict[str, Tensor]) -> None:
+def test_golden_units(units: dict[str, Tensor]) -> None:
     key, shrinkage = stored(units, "key"), stored(units, "shrinkage")[:, 0]
     query = Query(as_rows(units["key_2"][0]), as_rows(units["selection_2"][0]))
     close(similarity(key, shrinkage, query), units["similarity"][0].T)
     close(similarity(key, torch.ones_like(shrinkage), query), units["similarity_no_shrinkage"][0].T)
     close(full_affinity(key, shrinkage, query), units["affinity_full"][0].T)
     found = match(key, shrinkage, query, top_k=30, block=7)
-    close(dense(found, 120), units["affinity_top30"][0].T)
-    close(found.usage(120), units["usage_top30"][0])
+    close(dense(found, len(key)), units["affinity_top30"][0].T)
+    close(found.usage(len(key)), units["usage_top30"][0])
     values = torch.cat([units[f"value_3obj_{i}"][0].permute(2, 3, 0, 1).flatten(0, 1) for i in range(2)])
-    readout = found.readout(values.flatten(1)).view(6, 10, 3, 512).permute(2, 3, 0, 1)
-    close(readout, units["readout"][0])
+    expected = units["readout"][0].permute(2, 3, 0, 1)
+    close(found.readout(values.flatten(1)).view(expected.shape), expected)
 
 
 def close(actual: Tensor, expected: Tensor) -> None:

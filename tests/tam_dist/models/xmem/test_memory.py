@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from torch import Tensor
 from tam_dist.config import PropagationConfig
 from tam_dist.models.xmem.memory import GroupMemory, MemoryFrame
 from tam_dist.models.xmem.memory_store import ElementStore
+from tests.tam_dist.models.xmem.conftest import Golden
 
 SMALL_CONFIG = PropagationConfig(
     short_side=480,
@@ -48,9 +48,8 @@ def random_frame(generator: torch.Generator, objects: int = 1) -> MemoryFrame:
 
 
 @pytest.fixture(scope="module")
-def official(golden_dir: Path) -> dict[str, np.ndarray]:
-    with np.load(golden_dir / "case6_memory_only.npz") as data:
-        return {key: data[key] for key in data.files}
+def official(golden: Golden) -> dict[str, np.ndarray]:
+    return golden.load("case6_memory_only")
 
 
 def official_frame(data: dict[str, np.ndarray], t: int, objects: slice) -> MemoryFrame:
