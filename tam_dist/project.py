@@ -11,13 +11,20 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from storage.manifest import ModelRecord
 from storage.masks import FrameRows
 from storage.project_store import ProjectStatus, ProjectStore
 from storage.prompt_log import active
 from tam_dist.config import Config, from_dict
 from tam_dist.prompts import known_object
 from tam_dist.types import BoolArray, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array, VideoInfo
+
+if TYPE_CHECKING:
+    from tam_dist.export.run import Exported
 
 
 class Project:
@@ -59,6 +66,20 @@ class Project:
         return self._store.status()
 
     @property
+    def models(self) -> Mapping[str, ModelRecord]:
+        """The weights that made the masks, by role ("xmem", "sam")."""
+        return self._store.manifest.models
+
+    @property
+    def tracked(self) -> BoolArray:
+        """bool (T,): the frames whose masks are there as of now."""
+        tracked = np.zeros(self._store.manifest.frame_count, bool)
+        for chunk in self._store.committed:
+            frames = self._store.manifest.chunk_frames(chunk)
+            tracked[frames.start : frames.stop] = True
+        return tracked
+
+    @property
     def labels(self) -> FrameRows[LabelArray]:
         """uint8 or uint16 (T, H, W): 0 background, else the object's id. Index it with frames: ``labels[10:20]``."""
         return self._store.labels
@@ -85,6 +106,28 @@ class Project:
 
         with open_video(self.video.uri) as reader:
             return write_overlay(reader, self.labels.__getitem__, self.objects, Path(path))
+
+    def export(
+        self,
+        format: str,  # noqa: A002 (what everybody calls it)
+        out: str | os.PathLike[str],
+        *,
+        objects: Sequence[str] = (),
+        frames: tuple[int, int] | None = None,
+        every: int = 1,
+        partial: bool = False,
+        images: bool = False,
+        sound: bool = True,
+        replace: bool = False,
+    ) -> Exported:
+        """Write masks in a format that other tools read; see :class:`tam_dist.export.request.ExportRequest` for the choices and
+        :func:`tam_dist.export.run.export_project` for what it raises. ``docs/formats.md`` has the formats.
+        """
+        from tam_dist.export.request import ExportRequest
+        from tam_dist.export.run import export_project
+
+        request = ExportRequest(format, tuple(objects), frames, every, partial, images, sound)
+        return export_project(self, out, request, replace=replace)
 
     def write_contact_sheet(self, path: str | os.PathLike[str], *, rows: int = 3, columns: int = 4) -> Path:
         """A PNG of ``rows * columns`` frames spread over the video, with their masks."""
