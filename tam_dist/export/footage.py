@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,6 +62,11 @@ class Footage:
             )
         if not self.numbers:
             raise ExportError(f"{project.location} has no tracked frame in {asked[0]}..{asked[-1]}: run tam-dist resume first.")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of every label map, uint8 or uint16."""
+        return self._project.labels.dtype
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -59,6 +59,13 @@ FORMATS: dict[str, Format] = {
         Format("davis", "DAVIS: indexed PNGs, a value an object", "png:write_davis", max_id=254, images=True),
         Format("youtube-vos", "YouTube-VOS: indexed PNGs and meta.json", "png:write_youtube_vos", max_id=254, images=True),
         Format("binary-png", "black-and-white PNGs, a folder an object", "png:write_binary"),
+        Format("coco", "COCO: annotations.json with RLE masks and track ids", "coco:write_coco", images=True),
+        Format("ytvis", "YouTube-VIS: instances.json, an entry a track", "coco:write_ytvis", images=True),
+        Format("mots", "MOTSChallenge: a line a mask, frames from 1", "mot:write_mots", ".txt", max_id=999),
+        Format("kitti-mots", "KITTI MOTS: a line a mask, frames from 0", "mot:write_kitti_mots", ".txt", max_id=999),
+        Format("mots-png", "KITTI MOTS: 16-bit PNGs", "png:write_mots_png", max_id=999),
+        Format("mot", "MOTChallenge: gt.txt, a line a box", "mot:write_mot", lossless=False),
+        Format("numpy", "NumPy: labels.npy, to be memory-mapped", "arrays:write_numpy"),
     )
 }
 
