@@ -65,6 +65,10 @@ FORMATS: dict[str, Format] = {
         Format("kitti-mots", "KITTI MOTS: a line a mask, frames from 0", "mot:write_kitti_mots", ".txt", max_id=999),
         Format("mots-png", "KITTI MOTS: 16-bit PNGs", "png:write_mots_png", max_id=999),
         Format("mot", "MOTChallenge: gt.txt, a line a box", "mot:write_mot", lossless=False),
+        Format("overlay", "H.264 with the masks drawn in, and sound", "videos:write_overlay_video", ".mp4", None, False, True),
+        Format("rgba-png", "the objects cut out, RGBA PNGs", "videos:write_rgba", pictures=True),
+        Format("webm", "the objects cut out, VP9 with alpha", "videos:write_webm", ".webm", None, False, True),
+        Format("prores", "the objects cut out, ProRes 4444 with alpha", "videos:write_prores", ".mov", None, False, True),
         Format("numpy", "NumPy: labels.npy, to be memory-mapped", "arrays:write_numpy"),
     )
 }
