@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -56,46 +56,69 @@ def write_coco(footage: Footage, folder: Path) -> None:
 
 
 def write_ytvis(footage: Footage, folder: Path) -> None:
-    """``instances.json`` with an entry for each object over the whole video: an RLE, a box and an area a frame, or null where
-    it is not seen; with images, ``JPEGImages/<video>/00000.jpg``.
+    """``instances.json`` with an entry for each object over the whole video: an RLE (uncompressed, as YouTube-VIS has them), a box
+    and an area a frame, or null where it is not seen. ``results.json`` has the same tracks as evaluations take predictions.
+    With images, ``JPEGImages/<video>/00000.jpg``.
     """
     numbers = category_ids(footage.objects)
     images = folder / "JPEGImages" / footage.name
     if footage.request.images:
         images.mkdir(parents=True)
-    fields = ("segmentations", "bboxes", "areas")
-    with Spool(folder) as spool, (folder / "instances.json").open("w") as file:
+    with Spool(folder) as spool:
         for place, (frame, picture) in enumerate(footage.with_images()):
             if picture is not None:
                 write_jpeg(images / f"{footage.stem(frame.number)}.jpg", picture)
             runs = LabelRuns.of(frame.labels)
             for item in footage.objects:
-                box = runs.box(item.id)
-                values = (None, None, None) if box is None else (runs.coco(item.id), list(box), runs.area(item.id))
-                for name, value in zip(fields, values, strict=True):
+                for name, value in _track_fields(runs, item.id).items():
                     spool.append((item.id, name), (", " if place else "") + json.dumps(value))
-        head = {"info": info(footage), "categories": _categories(numbers)}
-        video = _video(footage) | {"length": len(footage)}
-        file.write(f'{json.dumps(head)[:-1]}, "videos": [{json.dumps(video)[:-1]}, "file_names": [')
-        for place, number in enumerate(footage.numbers):
-            file.write((", " if place else "") + json.dumps(f"{footage.name}/{footage.stem(number)}.jpg"))
-        file.write(']}], "annotations": [')
-        for place, item in enumerate(footage.objects):
-            entry = {
-                "id": item.id,
-                "video_id": 1,
-                "category_id": numbers[category(item.name)],
-                "iscrowd": 0,
-                "width": footage.video.width,
-                "height": footage.video.height,
-            }
-            file.write((",\n" if place else "\n") + json.dumps(entry)[:-1])
-            for name in fields:
-                file.write(f', "{name}": [')
-                spool.copy((item.id, name), file)
-                file.write("]")
-            file.write("}")
-        file.write("\n]}\n")
+        with (folder / "instances.json").open("w") as file:
+            _write_instances(footage, numbers, spool, file)
+        with (folder / "results.json").open("w") as file:
+            for place, item in enumerate(footage.objects):
+                entry = {"video_id": 1, "category_id": numbers[category(item.name)], "score": 1.0}
+                file.write((",\n" if place else "[\n") + json.dumps(entry)[:-1] + ', "segmentations": [')
+                spool.copy((item.id, "compressed"), file)
+                file.write("]}")
+            file.write("\n]\n")
+
+
+def _track_fields(runs: LabelRuns, id_: int) -> dict[str, Any]:
+    box = runs.box(id_)
+    if box is None:
+        return dict.fromkeys(("segmentations", "compressed", "bboxes", "areas"))
+    size = [runs.height, runs.width]
+    return {
+        "segmentations": {"size": size, "counts": runs.counts(id_)},
+        "compressed": runs.coco(id_),
+        "bboxes": list(box),
+        "areas": runs.area(id_),
+    }
+
+
+def _write_instances(footage: Footage, numbers: dict[str, int], spool: Spool, file: IO[str]) -> None:
+    head = {"info": info(footage), "categories": _categories(numbers)}
+    video = _video(footage) | {"length": len(footage)}
+    file.write(f'{json.dumps(head)[:-1]}, "videos": [{json.dumps(video)[:-1]}, "file_names": [')
+    for place, number in enumerate(footage.numbers):
+        file.write((", " if place else "") + json.dumps(f"{footage.name}/{footage.stem(number)}.jpg"))
+    file.write(']}], "annotations": [')
+    for place, item in enumerate(footage.objects):
+        entry = {
+            "id": item.id,
+            "video_id": 1,
+            "category_id": numbers[category(item.name)],
+            "iscrowd": 0,
+            "width": footage.video.width,
+            "height": footage.video.height,
+        }
+        file.write((",\n" if place else "\n") + json.dumps(entry)[:-1])
+        for name in ("segmentations", "bboxes", "areas"):
+            file.write(f', "{name}": [')
+            spool.copy((item.id, name), file)
+            file.write("]")
+        file.write("}")
+    file.write("\n]}\n")
 
 
 def category_ids(objects: Sequence[TrackedObject]) -> dict[str, int]:

@@ -58,12 +58,16 @@ class LabelRuns:
         bottom = self.height - 1 if whole.any() else int((last % self.height).max())
         return x, y, right - x + 1, bottom - y + 1
 
+    def counts(self, id_: int) -> list[int]:
+        """Lengths of the runs of the object's mask, column by column, the first of zeros (perhaps none of them)."""
+        mine = self.labels == id_
+        return _alternating(self.starts[mine], self.lengths[mine], self.height * self.width)
+
     def coco(self, id_: int) -> CocoRle:
         """The object's mask; an empty one where it is not there."""
-        from pycocotools import mask as coco  # type: ignore[import-untyped]
+        from pycocotools import mask as coco
 
-        mine = self.labels == id_
-        counts = _alternating(self.starts[mine], self.lengths[mine], self.height * self.width)
+        counts = self.counts(id_)
         rle = coco.frPyObjects({"size": [self.height, self.width], "counts": counts}, self.height, self.width)
         return {"size": [self.height, self.width], "counts": rle["counts"].decode("ascii")}
 

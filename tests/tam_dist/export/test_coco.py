@@ -65,6 +65,12 @@ def test_a_track_of_ytvis_has_an_entry_a_frame(project: Project, labels: LabelAr
         return np.zeros((HEIGHT, WIDTH), bool) if rle is None else coco_mask(rle)
 
     assert_same_masks(labels, read)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    for track, predicted in zip(data["annotations"], results, strict=True):
+        assert predicted["category_id"] == track["category_id"]
+        for ours, theirs in zip(predicted["segmentations"], track["segmentations"], strict=True):
+            assert (ours is None) == (theirs is None)
+            assert ours is None or (coco_mask(ours) == coco_mask(theirs)).all()
 
 
 def test_ytvis_of_chosen_frames_counts_from_its_first(project: Project, labels: LabelArray, tmp_path: Path) -> None:

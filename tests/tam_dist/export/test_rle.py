@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
@@ -12,6 +12,7 @@ from tam_dist.export.rle import LabelRuns, coco_mask, from_row_counts, row_count
 maps = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(maps)
 def test_runs_of_a_label_map_are_pycocotools_own_of_each_mask(labels: np.ndarray) -> None:
     runs = LabelRuns.of(labels)
@@ -30,6 +31,7 @@ def test_runs_of_a_label_map_are_pycocotools_own_of_each_mask(labels: np.ndarray
         np.testing.assert_array_equal(coco_mask({"size": list(labels.shape), "counts": row_counts(mask.T)}), mask)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_row_counts_begin_with_zeros_and_come_back(mask: np.ndarray) -> None:
     counts = row_counts(mask)
