@@ -56,8 +56,8 @@ def write_coco(footage: Footage, folder: Path) -> None:
 
 
 def write_ytvis(footage: Footage, folder: Path) -> None:
-    """``instances.json`` with an entry for each object over the whole video: an RLE (uncompressed, as YouTube-VIS has them), a box
-    and an area a frame, or null where it is not seen. ``results.json`` has the same tracks as evaluations take predictions.
+    """``instances.json`` with an entry for each object over the whole video: an RLE (uncompressed, as YouTube-VIS has it), a
+    box and an area a frame, or null where it is not seen. ``results.json`` has the same tracks as evaluations take predictions.
     With images, ``JPEGImages/<video>/00000.jpg``.
     """
     numbers = category_ids(footage.objects)
