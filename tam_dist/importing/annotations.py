@@ -172,7 +172,7 @@ def check_size(width: int, height: int, where: str) -> None:
 
 
 def painted(masks: Painted, height: int, width: int, objects: int, where: str) -> tuple[LabelArray, int]:
-    """The label map (height, width) of ``masks``, object i as i + 1, later ones over earlier; and how many pixels were in two."""
+    """The label map (height, width) of ``masks``, object i as i + 1, later over earlier; and how many pixels were in two."""
     labels = np.zeros((height, width), np.uint8 if objects <= 254 else np.uint16)
     twice = 0
     for index, mask in masks:
