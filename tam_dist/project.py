@@ -24,6 +24,8 @@ from tam_dist.prompts import known_object
 from tam_dist.types import BoolArray, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array, VideoInfo
 
 if TYPE_CHECKING:
+    from supervision import Detections
+
     from tam_dist.export.run import Exported
 
 
@@ -99,6 +101,17 @@ class Project:
         """By object name; nothing is read before it is indexed."""
         return MasksByName(self._store)
 
+    def detections(self, frame: int) -> Detections:
+        """The objects of a frame as ``supervision.Detections``: masks, boxes, ``tracker_id`` the object's id,
+        ``confidence`` its quality, ``class_id`` and ``data["class_name"]`` the category that its name tells,
+        ``data["object"]`` the name itself.
+
+        Needs ``pip install 'tam-dist[supervision]'``. Raises :class:`ExportError` without it, :class:`IndexError`.
+        """
+        from tam_dist.export.detections import detections_of
+
+        return detections_of(self, frame)
+
     def write_overlay(self, path: str | os.PathLike[str]) -> Path:
         """An H.264 video with the masks drawn over the source, at the source's frame times and with its sound."""
         from tam_dist.media.overlay import write_overlay
@@ -129,13 +142,17 @@ class Project:
         request = ExportRequest(format, tuple(objects), frames, every, partial, images, sound)
         return export_project(self, out, request, replace=replace)
 
-    def write_contact_sheet(self, path: str | os.PathLike[str], *, rows: int = 3, columns: int = 4) -> Path:
-        """A PNG of ``rows * columns`` frames spread over the video, with their masks."""
+    def write_contact_sheet(
+        self, path: str | os.PathLike[str], *, rows: int = 3, columns: int = 4, frames: Sequence[int] | None = None
+    ) -> Path:
+        """A PNG of ``frames``, or of ``rows * columns`` spread over the video, with their masks."""
         from tam_dist.media.contact_sheet import save_contact_sheet
         from tam_dist.media.reader import open_video
 
         with open_video(self.video.uri) as reader:
-            return save_contact_sheet(reader, self.labels.__getitem__, self.objects, Path(path), rows=rows, columns=columns)
+            return save_contact_sheet(
+                reader, self.labels.__getitem__, self.objects, Path(path), frames=frames, rows=rows, columns=columns
+            )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""Objects that nobody has pointed at: SAM asked on a grid of points, what it is sure of kept once ("Segment Anything", Kirillov et
-al. 2023, appendix B: automatic mask generation). Its own generator needs torchvision for one function, box suppression.
+"""Objects that nobody has pointed at: SAM is asked on a grid of points, and what it is sure of kept once ("Segment Anything",
+Kirillov et al. 2023, appendix B). Its own generator needs torchvision for one function, the suppression of boxes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _OFFSET = 1.0
 
 @dataclass(frozen=True)
 class ProposalRules:
-    """``grid`` points across and down; ``score``, SAM's own, and ``stability`` that a mask must have; boxes and masks that overlap
-    more than ``overlap`` (IoU) are one object; areas as shares of the picture; at most ``most`` objects, the surest.
+    """``grid`` points across and down; ``score``, SAM's own, and ``stability`` that a mask must have; boxes and masks that
+    overlap more than ``overlap`` (IoU) are one object; areas as shares of the picture; at most ``most`` objects, the surest.
     """
 
     grid: int = 16

@@ -23,7 +23,7 @@ def write_coco(footage: Footage, folder: Path) -> None:
     numbers = category_ids(footage.objects)
     if footage.request.images:
         (folder / "images").mkdir()
-    with Spool(folder) as spool, (folder / "annotations.json").open("w") as file:
+    with Spool(folder) as spool, (folder / "annotations.json").open("w", encoding="utf-8") as file:
         head = {"info": info(footage), "videos": [_video(footage)], "categories": _categories(numbers)}
         file.write(f'{json.dumps(head)[:-1]}, "images": [')
         annotation = 0
@@ -72,9 +72,9 @@ def write_ytvis(footage: Footage, folder: Path) -> None:
             for item in footage.objects:
                 for name, value in _track_fields(runs, item.id).items():
                     spool.append((item.id, name), (", " if place else "") + json.dumps(value))
-        with (folder / "instances.json").open("w") as file:
+        with (folder / "instances.json").open("w", encoding="utf-8") as file:
             _write_instances(footage, numbers, spool, file)
-        with (folder / "results.json").open("w") as file:
+        with (folder / "results.json").open("w", encoding="utf-8") as file:
             for place, item in enumerate(footage.objects):
                 entry = {"video_id": 1, "category_id": numbers[category(item.name)], "score": 1.0}
                 file.write((",\n" if place else "[\n") + json.dumps(entry)[:-1] + ', "segmentations": [')

@@ -26,11 +26,12 @@ def write_label_studio(footage: Footage, folder: Path) -> None:
     """``tasks.json`` with a task a frame and ``labels.xml``; with images, ``images/00000.jpg``, which the tasks name."""
     (folder / "labels.xml").write_text(
         f'<View>\n  <Image name="image" value="$image" zoom="true"/>\n  <BrushLabels name="mask" toName="image">\n'
-        f"{_labels(footage)}  </BrushLabels>\n</View>\n"
+        f"{_labels(footage)}  </BrushLabels>\n</View>\n",
+        encoding="utf-8",
     )
     if footage.request.images:
         (folder / "images").mkdir()
-    with (folder / "tasks.json").open("w") as out:
+    with (folder / "tasks.json").open("w", encoding="utf-8") as out:
         for place, (frame, picture) in enumerate(footage.with_images()):
             name = f"images/{footage.stem(frame.number)}.jpg"
             if picture is not None:
@@ -64,7 +65,8 @@ def write_label_studio_boxes(footage: Footage, folder: Path) -> None:
     (folder / "labels.xml").write_text(
         f'<View>\n  <Video name="video" value="$video" framerate="{float(footage.video.fps):g}"/>\n'
         f'  <VideoRectangle name="box" toName="video"/>\n  <Labels name="label" toName="video">\n{_labels(footage)}'
-        "  </Labels>\n</View>\n"
+        "  </Labels>\n</View>\n",
+        encoding="utf-8",
     )
     index = footage.index()
     seen: dict[int, dict[str, Any]] = {}
@@ -76,7 +78,7 @@ def write_label_studio_boxes(footage: Footage, folder: Path) -> None:
         spool.append(id_, (", " if id_ in begun else "") + text)
         begun.add(id_)
 
-    with Spool(folder) as spool, (folder / "tasks.json").open("w") as out:
+    with Spool(folder) as spool, (folder / "tasks.json").open("w", encoding="utf-8") as out:
         for frame in footage:
             runs = LabelRuns.of(frame.labels)
             for item in footage.objects:

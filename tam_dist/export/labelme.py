@@ -44,7 +44,7 @@ def write_labelme(footage: Footage, folder: Path) -> None:
             "imageHeight": footage.video.height,
             "imageWidth": footage.video.width,
         }
-        (folder / f"{name}.json").write_text(json.dumps(fields))
+        (folder / f"{name}.json").write_text(json.dumps(fields), encoding="utf-8")
         if picture is not None:
             write_jpeg(folder / f"{name}.jpg", picture)
 

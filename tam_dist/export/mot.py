@@ -28,13 +28,14 @@ def write_mot(footage: Footage, folder: Path) -> None:
     classes = {item.id: names.index(category(item.name)) + 1 for item in footage.objects}
     truth = folder / "gt"
     truth.mkdir()
-    (truth / "labels.txt").write_text("".join(f"{name}\n" for name in names))
+    (truth / "labels.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     video = footage.video
     (folder / "seqinfo.ini").write_text(
         f"[Sequence]\nname={footage.name}\nimDir=img1\nframeRate={float(video.fps):g}\nseqLength={video.frame_count}\n"
-        f"imWidth={video.width}\nimHeight={video.height}\nimExt=.jpg\n"
+        f"imWidth={video.width}\nimHeight={video.height}\nimExt=.jpg\n",
+        encoding="utf-8",
     )
-    with (truth / "gt.txt").open("w") as out:
+    with (truth / "gt.txt").open("w", encoding="utf-8") as out:
         for frame in footage:
             runs = LabelRuns.of(frame.labels)
             for item in footage.objects:
@@ -48,7 +49,7 @@ def write_mot(footage: Footage, folder: Path) -> None:
 def _write_mots(footage: Footage, file: Path, *, first_frame: int) -> None:
     numbers = categories(footage.objects)
     height, width = footage.video.height, footage.video.width
-    with file.open("w") as out:
+    with file.open("w", encoding="utf-8") as out:
         for frame in footage:
             runs = LabelRuns.of(frame.labels)
             for item in footage.objects:

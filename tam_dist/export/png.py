@@ -38,7 +38,7 @@ def write_davis(footage: Footage, folder: Path) -> None:
     level = "480p" if footage.video.height == 480 else "Full-Resolution"
     sets = folder / "ImageSets" / "2017"
     sets.mkdir(parents=True)
-    (sets / "val.txt").write_text(f"{footage.name}\n")
+    (sets / "val.txt").write_text(f"{footage.name}\n", encoding="utf-8")
     place = Path(level) / footage.name
     _write_indexed(footage, folder / "Annotations" / place, folder / "JPEGImages" / place, palette())
 
@@ -51,7 +51,7 @@ def write_youtube_vos(footage: Footage, folder: Path) -> None:
     colours[1 : len(_YOUTUBE_VOS) + 1] = _YOUTUBE_VOS
     images = folder / "JPEGImages" / footage.name
     first_seen = _write_indexed(footage, folder / "Annotations" / footage.name, images, colours)
-    with (folder / "meta.json").open("w") as file:  # piece by piece: the lists are as long as the video
+    with (folder / "meta.json").open("w", encoding="utf-8") as file:  # piece by piece: the lists are as long as the video
         file.write(f'{{"videos": {{{json.dumps(footage.name)}: {{"objects": {{')
         for n, item in enumerate(o for o in footage.objects if o.id in first_seen):
             file.write(f'{", " if n else ""}"{item.id}": {{"category": {json.dumps(category(item.name))}, "frames": [')
@@ -92,7 +92,7 @@ def write_mots_png(footage: Footage, folder: Path) -> None:
     instances.mkdir()
     names = {number: name for name, number in numbers.items()}
     lines = [names.get(number, f"class-{number}") for number in range(1, max(names) + 1)]
-    (instances / "labels.txt").write_text("\n".join(lines) + "\n")
+    (instances / "labels.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def write(frame: MaskFrame) -> None:
         Image.fromarray(of_label[frame.labels]).save(instances / f"{frame.number:06d}.png", compress_level=_LEVEL)

@@ -30,7 +30,7 @@ def write_sav(footage: Footage, path: Path) -> None:
         "video_environment": [],
         "video_split": "",
     }
-    with path.open("w") as out:
+    with path.open("w", encoding="utf-8") as out:
         out.write(f'{json.dumps(head)[:-1]}, "masklet": [')
         for place, frame in enumerate(footage):
             runs = LabelRuns.of(frame.labels)

@@ -33,13 +33,13 @@ class Spool:
     def copy(self, key: Hashable, to: IO[str]) -> None:
         """Write the part to ``to``."""
         if key in self._files:
-            with self._files[key].open() as file:
+            with self._files[key].open(encoding="utf-8") as file:
                 shutil.copyfileobj(file, to)
         to.writelines(self._held.get(key, ()))
 
     def _flush(self, key: Hashable) -> None:
         path = self._files.setdefault(key, self._folder / str(len(self._files)))
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8") as file:
             file.writelines(self._held[key])
         self._held[key], self._sizes[key] = [], 0
 

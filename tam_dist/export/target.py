@@ -53,7 +53,7 @@ def whole_or_nothing(target: Path, record: dict[str, object], *, folder: bool) -
             yield partial
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
             if folder:
-                (partial / MARK).write_text(text)
+                (partial / MARK).write_text(text, encoding="utf-8")
                 if target.is_dir() and any(target.iterdir()):
                     old = partial.with_suffix(".old")
                     target.rename(old)
@@ -63,7 +63,7 @@ def whole_or_nothing(target: Path, record: dict[str, object], *, folder: bool) -
                     partial.rename(target)  # also over an empty folder
             else:
                 partial.replace(target)
-                mark_of(target, folder=False).write_text(text)
+                mark_of(target, folder=False).write_text(text, encoding="utf-8")
         finally:
             _remove(partial)
 

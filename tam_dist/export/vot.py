@@ -18,14 +18,15 @@ def write_vot(footage: Footage, folder: Path) -> None:
     images = folder / "color"
     (folder / "sequence").write_text(
         f"channels.color=color/%08d.jpg\nformat=default\nfps={float(footage.video.fps):g}\nname={footage.name}\n"
-        f"width={footage.video.width}\nheight={footage.video.height}\nlength={len(footage)}\n"
+        f"width={footage.video.width}\nheight={footage.video.height}\nlength={len(footage)}\n",
+        encoding="utf-8",
     )
     if footage.request.images:
         images.mkdir()
     alone = len(footage.objects) == 1
     with ExitStack() as stack:
         names = {o.id: "groundtruth.txt" if alone else f"groundtruth_{folder_name(o)}.txt" for o in footage.objects}
-        files = {id_: stack.enter_context((folder / name).open("w")) for id_, name in names.items()}
+        files = {id_: stack.enter_context((folder / name).open("w", encoding="utf-8")) for id_, name in names.items()}
         for place, (frame, picture) in enumerate(footage.with_images(), 1):
             if picture is not None:
                 write_jpeg(images / f"{place:08d}.jpg", picture)

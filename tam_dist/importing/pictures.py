@@ -134,7 +134,7 @@ def _names(folder: Path, where: Path, video: str, form: str, ids: list[int]) -> 
     known = _exported_names(where) or _exported_names(folder) or _youtube_names(folder, video)
     classes: list[str] = []
     if form == "16-bit" and (where / "labels.txt").is_file():
-        classes = (where / "labels.txt").read_text().splitlines()
+        classes = (where / "labels.txt").read_text(encoding="utf-8").splitlines()
 
     def name(value: int) -> str:
         if form == "rgb":
