@@ -24,7 +24,7 @@ def write_cryptomatte(footage: Footage, folder: Path) -> None:
     of_label = np.zeros(1 + max(hashes), np.float32)
     for id_, value in hashes.items():
         of_label[id_] = np.uint32(value).view(np.float32)
-    colours = colour_table(footage.objects).astype(np.float32) / 255
+    colours = (colour_table(footage.objects) / 255).astype(np.float16)  # for show
     key = f"cryptomatte/{name_hash(LAYER):08x}"[: len("cryptomatte/") + 7]
     header = {
         "compression": OpenEXR.ZIPS_COMPRESSION,
