@@ -30,7 +30,7 @@ from tests.finished import store_chunks
 CHUNK, PERIOD = 16, 64
 NAMES = ("cat", "dog", "bird")
 
-_EXPORT = """
+_EXPORT = r"""
 import json, re, sys, time
 from pathlib import Path
 from tam_dist.project import Project
