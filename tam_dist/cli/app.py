@@ -53,6 +53,22 @@ Address = Annotated[
 ]
 
 #: Each registers its commands when imported; none imports anything heavy.
-_COMMANDS = ("single", "corpus", "plan", "status", "cancel", "inspection", "evaluate", "weights", "doctor", "settings", "export", "import_", "propose", "prompts", "sheet")
+_COMMANDS = (
+    "single",
+    "corpus",
+    "plan",
+    "status",
+    "cancel",
+    "inspection",
+    "evaluate",
+    "weights",
+    "doctor",
+    "settings",
+    "export",
+    "import_",
+    "propose",
+    "prompts",
+    "sheet",
+)
 for _name in _COMMANDS:
     import_module(f"tam_dist.cli.{_name}")
