@@ -71,6 +71,7 @@ BEFORE: Mapping[str, Any] = {
 DECIDING = (
     "propagation",
     "refinement",
+    "media.on_damage",
     "tracking.chunk_size",
     "runtime.threads",
     "runtime.autocast",

@@ -67,6 +67,16 @@ class StorageError(TamDistError):
     exit_code = ExitCode.RESOURCES
 
 
+class ExportError(TamDistError):
+    """Masks cannot be exported, or imported, as asked: unknown format, a range that is not there, a target in use."""
+
+    exit_code = ExitCode.USAGE
+
+
+class MaskFileError(TamDistError):
+    """A file of masks to be imported is damaged, unsafe or of another video."""
+
+
 class WeightsError(TamDistError):
     """A weight file is missing, damaged or of another model."""
 

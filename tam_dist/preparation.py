@@ -101,7 +101,8 @@ def job_of(store: ProjectStore) -> VideoJob:
     """The job that continues a project, from its own records alone."""
     source = store.manifest.source
     grid = VideoGrid(source.width, source.height, source.frame_count, store.manifest.chunk_size)
-    return VideoJob(str(store.location), source.uri, _reader_of(source), grid)
+    on_damage = from_dict(dict(store.manifest.config)).media.on_damage
+    return VideoJob(str(store.location), source.uri, _reader_of(source), grid, on_damage)
 
 
 def continue_project(where: str, settings: Sequence[str] = (), *, video: str | None = None) -> tuple[VideoJob, Config]:

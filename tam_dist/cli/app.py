@@ -71,6 +71,11 @@ _COMMANDS = (
     "settings",
     "verify",
     "clean",
+    "export",
+    "import_",
+    "propose",
+    "prompts",
+    "sheet",
 )
 for _name in _COMMANDS:
     import_module(f"tam_dist.cli.{_name}")

@@ -65,6 +65,7 @@ class Decode(Call):
 
     uri: str
     reader: str
+    on_damage: str
     chunk_size: int
     chunk: int
 

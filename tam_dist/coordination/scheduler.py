@@ -254,7 +254,7 @@ class Scheduler:
         job = run.job
         for chunk in run.chunks_to_decode(self._config.credits.decoded_chunks):
             run.decoding.add(chunk)
-            call = Decode(job.project, run.generation, job.uri, job.reader, job.spec.chunk_size, chunk)
+            call = Decode(job.project, run.generation, job.uri, job.reader, job.on_damage, job.spec.chunk_size, chunk)
             self._submit(run.decoder, call)
 
     def _step(self, run: VideoRun) -> None:

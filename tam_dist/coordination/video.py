@@ -12,15 +12,16 @@ from tam_dist.tracking.spec import VideoGrid
 
 @dataclass(frozen=True)
 class VideoJob:
-    """A video to be tracked. ``project`` (its location) is its identity; ``reader`` is the one the project was made with,
-    since another could decode other pixels. What is asked for, and what of it is due, the project itself says when it is
-    opened.
+    """A video to be tracked. ``project`` (its location) is its identity; ``reader`` and ``on_damage`` are those the project
+    was made with, since others could give other pixels. What is asked for, and what of it is due, the project itself says
+    when it is opened.
     """
 
     project: str
     uri: str
     reader: str
     spec: VideoGrid
+    on_damage: str = "hold"
 
 
 class VideoState(StrEnum):

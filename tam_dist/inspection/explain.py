@@ -24,7 +24,7 @@ from tam_dist.models.runtime import configure_torch
 from tam_dist.models.sam.opening import open_segmenter
 from tam_dist.models.sam.segmenter import SupportsSegment
 from tam_dist.models.xmem.weights import load_network
-from tam_dist.preparation import continue_project, job_of
+from tam_dist.preparation import job_of
 from tam_dist.tracking.assessment import Decision, Observation
 from tam_dist.tracking.quality.model import scorer_for
 from tam_dist.tracking.refinement.acceptance import Verdict
@@ -53,10 +53,9 @@ def explain_frame(where: str, number: int) -> Explanation:
 
     Raises :class:`PromptError` where there is no such frame or nothing is tracked there yet.
     """
-    _, config = continue_project(where)
     store = ProjectStore.open(where, write=False)
-    job = job_of(store)
-    spec = due_work(store).spec
+    config = from_dict(dict(store.manifest.config))
+    job, spec = job_of(store), due_work(store).spec
     if not 0 <= number < spec.frame_count:
         raise PromptError(f"There is no frame {number}: {where} has frames 0 to {spec.frame_count - 1}.")
     device = configure_torch(config.runtime)
@@ -75,7 +74,7 @@ def explain_frame(where: str, number: int) -> Explanation:
         session, first = TrackingSession(spec, models, watch=watch), 0
     else:
         session, first = TrackingSession.restore(spec, models, kept[1], watch=watch), kept[0] + 1
-    with open_video(job.uri, reader=job.reader) as reader:
+    with open_video(job.uri, reader=job.reader, on_damage=job.on_damage) as reader:
         for index in range(first, target + 1):
             chunk = read_chunk(reader, index, spec.chunk_size)
             _finish(session, session.step(chunk), chunk, segmenter)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import av
 import av.error
-import numpy as np
-from av.container import OutputContainer
 
 from tam_dist.errors import StorageError, VideoError
 from tam_dist.media.drawing import Style, draw_objects
+from tam_dist.media.picture_track import H264, PictureTrack
 from tam_dist.media.reader import VideoReader
 from tam_dist.media.sound import SoundTrack
 from tam_dist.media.source import Source, resolve
@@ -26,8 +25,6 @@ LabelSource = Callable[[int], LabelArray | None]
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _MARK = "overlay by tam-dist"
 _READ_AT_ONCE = 16
-_BT709 = 1
-_LIMITED_RANGE = 1
 
 
 def write_overlay(
@@ -56,24 +53,8 @@ def write_overlay(
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            av.open(str(partial), "w", format=_FORMATS[target.suffix.lower()], options={"movflags": "+faststart"}) as out,
-            contextlib.ExitStack() as stack,
-        ):
-            out.metadata["comment"] = _MARK
-            pictures = _Pictures(reader, out)
-            track = None
-            if sound and reader.info.has_audio:
-                track = stack.enter_context(SoundTrack(source, out, reader.index.start))
-            for number, picture in enumerate(_drawn(reader, masks, objects, style or Style())):
-                until = pictures.write(number, picture)
-                if track is not None:
-                    track.write_until(until)
-                if on_frame is not None:
-                    on_frame(number)
-            pictures.finish()
-            if track is not None:
-                track.write_until(math.inf)
+        drawn = _drawn(reader, masks, objects, style or Style(), on_frame)
+        encode_overlay(partial, _FORMATS[target.suffix.lower()], reader, drawn, sound=sound)
         partial.replace(target)
     except (OSError, av.error.FFmpegError) as error:
         raise StorageError(f"The overlay {target} cannot be written: {error}") from error
@@ -81,6 +62,37 @@ def write_overlay(
         with contextlib.suppress(OSError):  # where the folder could not even be made, there is nothing to remove
             partial.unlink(missing_ok=True)
     return target
+
+
+def encode_overlay(
+    path: Path,
+    container: str,
+    reader: VideoReader,
+    drawn: Iterable[UInt8Array],
+    *,
+    numbers: Sequence[int] | None = None,
+    sound: bool = True,
+) -> None:
+    """Encode ``drawn`` pictures, those of frames ``numbers`` or of all, into ``path``, with the source's sound in between.
+
+    ``container`` is FFmpeg's name of one. Raises what the disk and FFmpeg raise.
+    """
+    info, index = reader.info, reader.index
+    with av.open(str(path), "w", format=container, options={"movflags": "+faststart"}) as out, contextlib.ExitStack() as stack:
+        out.metadata["comment"] = _MARK
+        pictures = PictureTrack(out, index, info.fps, H264, numbers)
+        track = None
+        if sound and info.has_audio:
+            start = index.start if numbers is None else int(index.pts[numbers[0]]) * index.time_base
+            track = stack.enter_context(SoundTrack(resolve(info.uri), out, start, cut=numbers is not None))
+        until = 0.0
+        for picture in drawn:
+            until = pictures.write(picture)
+            if track is not None:
+                track.write_until(until)
+        pictures.finish()
+        if track is not None and numbers is None:
+            track.write_until(math.inf)
 
 
 def check_overlay(out_path: str | os.PathLike[str], source: Source | str, *, overwrite: bool = False) -> None:
@@ -105,44 +117,16 @@ def _is_overlay(path: Path) -> bool:
         return False
 
 
-def _drawn(reader: VideoReader, masks: LabelSource, objects: Sequence[TrackedObject], style: Style) -> Iterator[UInt8Array]:
+def _drawn(
+    reader: VideoReader,
+    masks: LabelSource,
+    objects: Sequence[TrackedObject],
+    style: Style,
+    on_frame: Callable[[int], None] | None,
+) -> Iterator[UInt8Array]:
     total = reader.info.frame_count
     for start in range(0, total, _READ_AT_ONCE):
-        for offset, frame in enumerate(reader.read(start, min(start + _READ_AT_ONCE, total))):
-            yield draw_objects(frame, masks(start + offset), objects, style)
-
-
-class _Pictures:
-    """The overlay's picture track: H.264 at the source's frame times, counted from the source's start."""
-
-    def __init__(self, reader: VideoReader, out: OutputContainer) -> None:
-        info, index = reader.info, reader.index
-        self._out, self._info = out, info
-        self._times = index.pts - round(index.start / info.time_base)
-        self._step = max(1, round(1 / (info.fps * info.time_base)))
-        # A keyframe every two seconds lets players jump; the rest x264 decides by quality.
-        options = {"crf": "19", "preset": "veryfast", "g": str(max(1, round(2 * info.fps)))}
-        self._stream = stream = out.add_stream("libx264", rate=info.fps, options=options)
-        stream.width, stream.height = info.width + info.width % 2, info.height + info.height % 2
-        stream.pix_fmt = "yuv420p"
-        stream.time_base = stream.codec_context.time_base = info.time_base
-        stream.codec_context.sample_aspect_ratio = index.sample_aspect
-        stream.colorspace = stream.color_primaries = stream.color_trc = _BT709
-        stream.color_range = _LIMITED_RANGE
-
-    def write(self, number: int, picture: UInt8Array) -> float:
-        """Write frame ``number``; returns the second at which it ends."""
-        last = number + 1 == len(self._times)
-        time = int(self._times[number])
-        duration = self._step if last else int(self._times[number + 1]) - time
-        padding = ((0, self._info.height % 2), (0, self._info.width % 2), (0, 0))
-        padded = np.ascontiguousarray(np.pad(picture, padding, mode="edge"))
-        frame = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-        )
-        frame.pts, frame.time_base, frame.duration = time, self._info.time_base, duration
-        self._out.mux(self._stream.encode(frame))
-        return float((time + duration) * self._info.time_base)
-
-    def finish(self) -> None:
-        self._out.mux(self._stream.encode(None))
+        for number, frame in enumerate(reader.read(start, min(start + _READ_AT_ONCE, total)), start):
+            yield draw_objects(frame, masks(number), objects, style)
+            if on_frame is not None:  # the frame before has been taken by the time the next one is asked for
+                on_frame(number)

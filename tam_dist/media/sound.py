@@ -22,14 +22,15 @@ _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 class SoundTrack:
     """The first sound track of ``source``, written to ``out`` piece by piece, so that neither file has to be held in memory.
 
-    It is copied where the container takes it, else encoded as AAC. ``start`` seconds of the source become 0 in ``out``. To be
-    made before anything is written to ``out``.
+    It is copied where the container takes it, else encoded as AAC. ``start`` seconds of the source become 0 in ``out``; with
+    ``cut``, what is before is left out. To be made before anything is written to ``out``.
     """
 
-    def __init__(self, source: Source, out: OutputContainer, start: Fraction) -> None:
+    def __init__(self, source: Source, out: OutputContainer, start: Fraction, *, cut: bool = False) -> None:
         self._video = VideoContainer(source)
         self._out = out
         self._start = start
+        self._cut = cut
         self._input = self._video.container.streams.audio[0]
         self._pending: Packet[Any] | None = None
         codec = self._input.codec_context
@@ -62,6 +63,8 @@ class SoundTrack:
             offset = round(self._start / packet.time_base)
             packet.dts -= offset
             packet.pts = packet.dts if packet.pts is None else packet.pts - offset
+            if self._cut and packet.pts < 0:
+                continue
             packet.stream = self._output
             yield packet
 
@@ -72,6 +75,8 @@ class SoundTrack:
                 frames = packet.decode()
             for frame in frames:
                 frame.pts -= round(self._start / frame.time_base)
+                if self._cut and frame.pts < 0:
+                    continue
                 yield from self._output.encode(frame)
         yield from self._output.encode(None)
 

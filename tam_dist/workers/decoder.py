@@ -22,7 +22,7 @@ class DecoderWorker:
             case Decode():
                 key = (call.video, call.uri)
                 if key not in self._readers:
-                    self._readers[key] = open_video(call.uri, reader=call.reader)
+                    self._readers[key] = open_video(call.uri, reader=call.reader, on_damage=call.on_damage)
                 chunk = read_chunk(self._readers[key], call.chunk, call.chunk_size)
                 return Receipt(watch.seconds), chunk
             case CloseVideo():

@@ -98,7 +98,7 @@ def one(executor: RayExecutor, worker: WorkerId, call: Call, *payloads: Payload)
 
 
 def decode(uri: str, chunk: int) -> Decode:
-    return Decode("p", 0, uri, "auto", 8, chunk)
+    return Decode("p", 0, uri, "auto", "hold", 8, chunk)
 
 
 def spec(config: Config) -> SessionSpec:

@@ -74,7 +74,7 @@ CLICK = {"object": "cat", "frame": 0, "clicks": [[1, 2, 1]]}
         ([CLICK, CLICK | {"frames": 3}], "prompt 2 has an unknown field 'frames'; did you mean 'frame'"),
         (
             [{"object": "cat", "frame": 0}],
-            "prompt 1 must have exactly one of the fields clicks, box, mask, absent; it has none",
+            "prompt 1 must have exactly one of the fields clicks, box, mask, polygon, absent; it has none",
         ),
         ([CLICK | {"box": [1, 2, 3, 4]}], "it has clicks and box"),
         ([CLICK | {"object": 3}], 'prompt 1, field "object": 3 must be a name'),

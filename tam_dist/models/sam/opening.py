@@ -11,12 +11,12 @@ from tam_dist.models.sam.weights import load_sam
 from tam_dist.models.sam.zoom import ZoomingSegmenter
 
 
-def open_segmenter(config: Config) -> SupportsSegment:
-    """The configured SAM on the configured device. The small one takes a closer look at small objects.
+def open_segmenter(config: Config, *, closer: bool = True) -> SupportsSegment:
+    """The configured SAM on the configured device. The small one takes a ``closer`` look at small objects.
 
     Raises :class:`WeightsError`, :class:`ResourceError`.
     """
     device = configure_torch(config.runtime)
     sam = load_sam(resolve(config.models.sam, "sam"), device)
     segmenter = Segmenter(sam, config.segmentation, device, config.runtime.autocast)
-    return ZoomingSegmenter(segmenter) if isinstance(sam.image_encoder, LiteImageEncoder) else segmenter
+    return ZoomingSegmenter(segmenter) if closer and isinstance(sam.image_encoder, LiteImageEncoder) else segmenter

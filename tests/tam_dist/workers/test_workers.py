@@ -55,7 +55,7 @@ def start_of(job: VideoJob) -> SessionStart:
 
 
 def decode(job: VideoJob, chunk: int) -> Decode:
-    return Decode(job.project, 0, job.uri, job.reader, job.spec.chunk_size, chunk)
+    return Decode(job.project, 0, job.uri, job.reader, job.on_damage, job.spec.chunk_size, chunk)
 
 
 def test_the_decoder_gives_chunks_of_the_grid_and_forgets_closed_videos(job: VideoJob) -> None:
@@ -68,7 +68,7 @@ def test_the_decoder_gives_chunks_of_the_grid_and_forgets_closed_videos(job: Vid
     worker.run(CloseVideo(job.project, 0))
     worker.run(CloseVideo(job.project, 0))  # closing twice is no error: a replacement may be told again
     with pytest.raises(VideoError, match="nowhere"):
-        worker.run(Decode("p", 0, "/nowhere.mp4", "auto", 8, 0))
+        worker.run(Decode("p", 0, "/nowhere.mp4", "auto", "hold", 8, 0))
 
 
 def test_a_chunk_goes_through_propagator_and_refiner(job: VideoJob, config: Config) -> None:
