@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from storage.project_store import ProjectStore
+from tam_dist.config import from_dict
 from tam_dist.due import due_work
 from tam_dist.errors import PromptError
 from tam_dist.inspection.saving import save_figure
