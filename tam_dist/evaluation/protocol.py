@@ -45,7 +45,7 @@ def evaluate_davis(
     frames, seconds = 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         for sequence in sequences:
-            prompts = _prompts(sequence, init, clicks, segmenter)
+            prompts = prompts_of(sequence, init, clicks, segmenter)
             job = prepare(str(sequence.frames), prompts, str(Path(folder) / sequence.name), config)
             clock = _Clock()
             (outcome,) = run_inline([job], config, listener=clock)
@@ -82,7 +82,8 @@ def _labels_of(project: Project) -> Callable[[int], UInt8Array]:
     return lambda index: table[project.labels[index]]
 
 
-def _prompts(sequence: VideoSequence, init: Initialisation, clicks: int, segmenter: SupportsSegment | None) -> list[Prompt]:
+def prompts_of(sequence: VideoSequence, init: Initialisation, clicks: int, segmenter: SupportsSegment | None) -> list[Prompt]:
+    """What is given on the first frame: one prompt an object, named by its id in the sequence."""
     with open_video(sequence.frames) as reader:
         image = reader.read(0, 1)[0]
     truth = sequence.labels(0)

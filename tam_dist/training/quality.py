@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from tam_dist.config import load_config
 from tam_dist.evaluation.disappearance import cut_out
+from tam_dist.evaluation.ranking import auroc, spearman
 from tam_dist.models.checkpoints import resolve, sha256
 from tam_dist.models.runtime import configure_torch
 from tam_dist.models.sam.opening import open_segmenter
@@ -30,7 +31,7 @@ from tam_dist.tracking.quality.model import QualityModel, Scores, confidence_alo
 from tam_dist.tracking.quality.signals import SIGNALS
 from tam_dist.tracking.session import Models
 from tam_dist.training.quality_data import Examples, MaskExample, Video, observe, pasted_videos, real_videos
-from tam_dist.types import BoolArray, FloatArray
+from tam_dist.types import FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -54,28 +55,6 @@ class Fit:
 
     def __str__(self) -> str:
         return f"AUROC {self.auroc:.3f}  Spearman {self.spearman:.3f}  error {self.error:.3f}"
-
-
-def auroc(score: FloatArray, bad: BoolArray) -> float:
-    """The chance that a bad one has a lower score than a good one, equal scores counting half.
-
-    >>> auroc(np.array([0.1, 0.4, 0.9], np.float32), np.array([True, False, False]))
-    1.0
-    """
-    good, worse = np.sort(score[~bad]), score[bad]
-    below = np.searchsorted(good, worse, "left") + np.searchsorted(good, worse, "right")
-    return float(1 - below.sum() / (2 * max(1, len(good)) * max(1, len(worse))))
-
-
-def spearman(a: FloatArray, b: FloatArray) -> float:
-    """Correlation of ranks, equal values sharing theirs."""
-    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
-
-
-def _ranks(values: FloatArray) -> FloatArray:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: FloatArray = (np.cumsum(counts) - counts / 2).astype(np.float32)[inverse]
-    return ranks
 
 
 def fit_masks(examples: Sequence[MaskExample], weights: str) -> QualityModel:

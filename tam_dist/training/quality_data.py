@@ -102,11 +102,16 @@ def observe(
         asking,
     )
     session = TrackingSession(spec, Models(models.network, scorer, models.device), watch=watch)
-    labels = np.concatenate([_labels(session, chunk, segmenter) for chunk in _chunks(video)])
+    labels = track_video(session, video, segmenter)
     for number, signals in enumerate(seen, start=1):
         truth = video.truth[number]
         examples.masks.append(MaskExample(video.name, signals, mask_iou(labels[number] == 1, truth), not truth.any()))
     return examples
+
+
+def track_video(session: TrackingSession, video: Video, segmenter: SupportsSegment | None) -> np.ndarray:
+    """All label maps (T, H, W) of a session that was not begun; SAM is asked where the session asks."""
+    return np.concatenate([_labels(session, chunk, segmenter) for chunk in _chunks(video)])
 
 
 def _chunks(video: Video) -> Iterator[FrameChunk]:
