@@ -127,10 +127,10 @@ def test_memory_is_bounded_for_any_length(network: XMem) -> None:
     cells, size = 4, (32, 32)
     core = InferenceCore(network, CONFIG, device=CPU)
     limits = (CONFIG.max_long_term_elements, (CONFIG.max_working_frames - 1) * cells, CONFIG.max_permanent_frames * cells)
-    per_element = 64 + 1 + 64 + SMALL.value_dim + 1 + 2
+    per_element = 64 + 1 + 64 + SMALL.value_dim + 2 + 2
     limit = 2 * sum(limits) * per_element + 2 * cells * SMALL.hidden_dim
     generator = torch.Generator().manual_seed(0)
-    for start in range(0, 300, 10):
+    for start in range(0, 120, 10):
         frames = torch.randint(0, 256, (10, *size, 3), dtype=torch.uint8, generator=generator)
         for t, frame in enumerate(core.encode(frames), start=start):
             masks = {1: torch.rand(size, generator=generator)} if t % 9 == 0 else {}
@@ -169,6 +169,51 @@ def test_absent_objects_get_nothing(network: XMem) -> None:
     torch.testing.assert_close(absent.probabilities.sum(0), torch.ones(SIZE))
     assert (absent.probabilities[2] >= present.probabilities[2] - 1e-6).all()
     assert core.update(frame, absent, {})[1].max() < 1e-5
+
+
+def test_frames_without_an_object_teach_nothing_about_it(network: XMem) -> None:
+    """Remembered as background, forty such frames lost an object for good."""
+    core = InferenceCore(network, CONFIG, device=CPU)
+    frames = video(12)
+    track(core, frames[:4], {0: {1: box(4)}})
+    before, _ = core.state()
+    gone = frozenset({1})
+    for frame in core.encode(frames[4:9]):
+        core.update(frame, core.predict(frame, absent=gone), {}, absent=gone)
+    after, _ = core.state()
+    assert all(torch.equal(before[name], after[name]) for name in before if name != "hidden")
+    assert not after["hidden"].any()
+
+
+def test_a_frame_without_one_of_two_objects_teaches_about_the_other(network: XMem) -> None:
+    frames, gone = video(8), frozenset({2})
+    core = InferenceCore(network, dataclasses.replace(CONFIG, mem_every=1, top_k=1000, max_working_frames=8), device=CPU)
+    track(core, frames[:1], {0: {1: box(4), 2: box(30)}})
+    first = core.predict(core.encode(frames[7:])[0]).evidence.foreground[1]
+    for frame in core.encode(frames[1:4]):
+        core.update(frame, core.predict(frame, absent=gone), {}, absent=gone)
+    assert sum(core.memory_sizes[0]) == 4 * CELLS
+    then = core.predict(core.encode(frames[7:])[0])
+    values = core.state()[0]["group0.value"].view(4, CELLS, 2, -1)
+    assert values[1:, :, 0].any()
+    assert not values[1:, :, 1].any()
+    assert then.evidence.foreground[1].max() <= 1 + 1e-5
+    assert torch.allclose(then.evidence.foreground[1].mean(), first.mean(), rtol=0.5)  # not diluted by four frames of nothing
+
+
+def test_an_earlier_frame_is_remembered_anew_without_moving_on(network: XMem) -> None:
+    core = InferenceCore(network, CONFIG, device=CPU)
+    frames = video(4)
+    track(core, frames[:2], {0: {1: box(4)}})
+    (frame,) = core.encode(frames[2:3])
+    prediction = core.predict(frame)
+    core.update(frame, prediction, {})
+    (before, clock), size = core.state(), sum(core.memory_sizes[0])
+    core.recall(frame, prediction, {1: box(8)})
+    after, then = core.state()
+    assert sum(core.memory_sizes[0]) == size + CELLS
+    assert torch.equal(before["hidden"], after["hidden"])
+    assert clock["clock"] == then["clock"]
 
 
 def test_given_masks_win(network: XMem) -> None:
