@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from tam_dist.monitoring.objects import ObjectReport
     from tam_dist.monitoring.report import RunReport, VideoReport
 
 #: Rows of active videos in the redrawn display; a terminal is not higher.
@@ -63,6 +64,22 @@ def video_table(videos: tuple[VideoReport, ...]) -> Table:
             share,
             f"{video.frames_per_second:.1f}" if video.frames_per_second else "",
         )
+    return table
+
+
+def object_table(objects: tuple[ObjectReport, ...]) -> Table:
+    """A row for each object: how sure its masks are, and which frame to look at first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("object", "tracked", "quality", "poor", "worst frame", "refined", "absent"):
+        table.add_column(heading, justify="left" if heading == "object" else "right")
+    for each in objects:
+        counts = [str(n) if n else "" for n in (each.poor, each.refined, each.absent)]
+        quality = "" if each.quality is None else f"{each.quality:.2f}"
+        worst = "" if each.worst is None else str(each.worst)
+        table.add_row(Text(each.name), str(each.tracked), quality, counts[0], worst, *counts[1:])
     return table
 
 

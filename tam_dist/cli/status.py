@@ -54,9 +54,11 @@ def status(
 def _view(found: FolderStatus) -> Group:
     from rich.console import Group
 
-    from tam_dist.cli.run_view import reasons, stage_table, summary, video_table
+    from tam_dist.cli.run_view import object_table, reasons, stage_table, summary, video_table
 
     parts: list[Any] = [video_table(found.videos), *reasons(found.videos)]
+    if any(each.tracked for each in found.objects):
+        parts += ["", object_table(found.objects)]
     if found.report is not None:
         parts += ["", f"total: {summary(found.report)}"]
         if found.live:
@@ -67,6 +69,7 @@ def _view(found: FolderStatus) -> Group:
 
 def _as_json(found: FolderStatus) -> dict[str, Any]:
     fields: dict[str, Any] = {"live": found.live, "writer": found.writer, "videos": [asdict(video) for video in found.videos]}
+    fields["objects"] = [asdict(each) for each in found.objects]
     if found.report is not None:
         fields |= {key: value for key, value in asdict(found.report).items() if key != "videos"}
         fields["counts"] = found.report.counts

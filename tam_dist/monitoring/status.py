@@ -10,6 +10,7 @@ from storage.manifest import MANIFEST
 from storage.project_store import ProjectStore
 from tam_dist.coordination.video import FINAL
 from tam_dist.errors import ProjectError
+from tam_dist.monitoring.objects import ObjectReport, object_reports
 from tam_dist.monitoring.report import RunReport, VideoReport, read_report
 from tam_dist.monitoring.requests import driver
 
@@ -19,12 +20,15 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class FolderStatus:
-    """``report`` is the run's, None where none was made; ``live`` whether it still goes on; ``writer`` names its process."""
+    """``report`` is the run's, None where none was made; ``live`` whether it still goes on; ``writer`` names its process;
+    ``objects`` are a single project's.
+    """
 
     where: str
     videos: tuple[VideoReport, ...]
     report: RunReport | None
     writer: str | None
+    objects: tuple[ObjectReport, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -45,7 +49,9 @@ def look(where: str) -> FolderStatus:
     """As of now. Raises :class:`ProjectError` where there is neither a project nor a run, :class:`StorageError`."""
     folder = Location.parse(where)
     if (folder / MANIFEST).exists():
-        return _look_at_project(folder)
+        store = ProjectStore.open(folder, write=False)
+        objects = object_reports([o.name for o in store.manifest.objects], store.quality[:], store.origin[:])
+        return replace(_look_at_project(folder), objects=objects)
     report = read_report(folder)
     if report is None or ProjectStore.remains(folder):
         return _look_at_projects(folder)
