@@ -26,6 +26,9 @@ def davis(
     sequences: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
     init: Annotated[str, typer.Option(metavar="mask|click|box", help="What is given on the first frame.")] = "mask",
     clicks: Annotated[int, typer.Option(min=1, help="Clicks an object, with --init click.")] = 3,
+    refine: Annotated[
+        str | None, typer.Option(metavar="off|on|deferred", help="As refinement.mode=…", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Track DAVIS's sequences and score the masks: region similarity J, contour accuracy F."""
@@ -39,7 +42,8 @@ def davis(
     if init not in INITIALISATIONS:
         raise ConfigError(f"--init must be {', '.join(INITIALISATIONS)}, not {init!r}.")
     found = find_sequences(root, year, sequences.split(",") if sequences else None)
-    config = settle(load_config(settings or []))
+    chosen = [] if refine is None else [f"refinement.mode={refine}"]
+    config = settle(load_config([*(settings or []), *chosen]))
     report = evaluate_davis(found, config, INITIALISATIONS[init], clicks, tell=_tell).to_json()
     if as_json:
         result_json(report)

@@ -161,10 +161,20 @@ class Assessor:
             masks[decision.object_id] = SegmentedMask(decision.object_id, own, decision.measured.expected_iou)
         return dict(sorted(masks.items()))
 
-    def settle(self, frame: EncodedFrame, probabilities: Tensor, ids: Sequence[int], given: frozenset[int]) -> None:
-        """After the frame: cropped ``probabilities`` (n+1, h, w) of ``ids``; ``given``: those a person gave masks for."""
+    def settle(
+        self,
+        frame: EncodedFrame,
+        probabilities: Tensor,
+        ids: Sequence[int],
+        given: frozenset[int],
+        *,
+        as_observed: bool,
+    ) -> None:
+        """After the frame: cropped ``probabilities`` (n+1, h, w) of ``ids``; ``given``: those a person gave masks for;
+        ``as_observed``: no mask was given, refined or emptied since :meth:`assess`.
+        """
         self.policy.given(given)
-        self.signals.settle(frame, probabilities, ids, given)
+        self.signals.settle(frame, probabilities, ids, given, as_observed=as_observed)
 
     def _evidence(self, frame: EncodedFrame, prediction: Prediction, object_id: int) -> Evidence:
         row = prediction.object_ids.index(object_id)

@@ -160,7 +160,8 @@ class TrackingSession:
         masks = {i: shrink_mask(m.mask, self._size) for i, m in (given | refined).items()}
         prediction = None if found is None else found.prediction
         probabilities = self._core.update(frame, prediction, masks, permanent=bool(given), absent=absent)
-        self._assessor.settle(frame, probabilities, self._core.object_ids, frozenset(given))
+        as_observed = found is not None and not masks and absent == declared
+        self._assessor.settle(frame, probabilities, self._core.object_ids, frozenset(given), as_observed=as_observed)
         quality = {} if found is None else found.quality
         return FrameMasks.of(self._spec, probabilities, self._core.object_ids, quality, given, refined, absent, declared)
 

@@ -156,7 +156,10 @@ def collect(root: Path, cache: Path, seeds: Sequence[int]) -> Examples:
 def _sources(root: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Callable[[], Iterator[Video]]]]:
     sequences, images = root / "davis2016_train", root / "train_images"
     names = sorted(p.name for p in (sequences / "JPEGImages").iterdir())
-    found = (cut_out(images / "masks" / f"{n}.png", images / "images" / f"{n}.jpg") for n in _HELD_OUT.read_text().split())
+    found = (
+        cut_out(images / "masks" / f"{n}.png", images / "images" / f"{n}.jpg")
+        for n in _HELD_OUT.read_text(encoding="utf-8").split()
+    )
     sprites = [sprite for sprite in found if sprite is not None]
     for seed in seeds:
         chosen = np.random.default_rng(seed).permutation(len(sprites))[: len(names)]

@@ -72,7 +72,9 @@ def main() -> None:
     parser.add_argument("settings", nargs="*")
     asked = parser.parse_args()
     images = asked.data / "train_images"
-    named = ((images / "masks" / f"{n}.png", images / "images" / f"{n}.jpg") for n in _HELD_OUT.read_text().split())
+    named = (
+        (images / "masks" / f"{n}.png", images / "images" / f"{n}.jpg") for n in _HELD_OUT.read_text(encoding="utf-8").split()
+    )
     sprites = [s for files in named if (s := cut_out(*files)) is not None]
     grounds = read_backgrounds(asked.data / "davis2016_train")
     configs = {mode: settle(load_config([*asked.settings, *settings])) for mode, settings in MODES.items()}

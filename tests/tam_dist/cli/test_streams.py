@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.tiny import moving_square, write_frames
+from tests.tiny import moving_square, square, write_frames
 
 CLICK = ("--click", "cat@0:10,14")
 COMMAND = f'"{sys.executable}" -m tam_dist.cli'
@@ -91,7 +93,8 @@ def test_quiet_silences_the_libraries_below_too(
     os.write(2, b"later\n")
     assert capfd.readouterr().err == "error: ours\nlater\n"
     write_frames(tmp_path / "video", moving_square(8))
-    words = f"tam-dist track video --click cat@0:10,14 --executor inline -q {' '.join(tiny_settings)}"
+    Image.fromarray(square(4, 10).astype(np.uint8)).save(tmp_path / "first.png")  # what random weights make of a click is luck
+    words = f"tam-dist track video --labels 0=first.png --executor inline -q {' '.join(tiny_settings)}"
     assert shell(words, tmp_path).stderr == ""
     assert shell("tam-dist resume nothing -q", tmp_path).stderr.startswith("error: ")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tam_dist.errors import ExitCode
 from tam_dist.models.checkpoints import OFFICIAL, REGISTRY, Weights
 from tests.tam_dist.cli.conftest import Command
 
@@ -24,7 +25,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
 
 def test_weights_are_pulled_from_a_mirror_found_and_verified(small: Weights, tam_dist_command: Command, tmp_path: Path) -> None:
     ran = tam_dist_command("weights", "path", "small")
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (ExitCode.RESOURCES, "")
     assert "tam-dist weights pull small" in ran.err
     pulled = tam_dist_command("weights", "pull", "small", "--mirror", tmp_path / "mirror", "--offline")
     assert (pulled.code, pulled.out.strip()) == (0, str(small.path))

@@ -133,7 +133,10 @@ def test_a_mended_video_is_run_and_its_failure_forgotten(tmp_path: Path, clip: M
     assert not (tmp_path / "out" / FAILED).exists()
 
 
-def test_a_frame_that_cannot_be_decoded_ends_its_video_alone(tmp_path: Path, clip: MakeClip, config: Config) -> None:
+def test_a_frame_that_cannot_be_decoded_ends_its_video_alone(
+    tmp_path: Path, clip: MakeClip, tiny_settings: tuple[str, ...]
+) -> None:
+    config = settle(load_config([*tiny_settings, "media.on_damage=stop"]))
     frames = write_frames(tmp_path / "frames", moving_square(24))
     (frames / "00013.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
     clip(tmp_path / "good.mp4", 0)
