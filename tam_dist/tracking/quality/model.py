@@ -22,7 +22,7 @@ from tam_dist.types import FloatArray
 logger = logging.getLogger(__name__)
 
 #: Signals are clipped to so many standard deviations: the model never leaves the region it was fitted in by far.
-_LARGEST = 4.0
+LARGEST = 3.0
 #: A mask whose peak is under this is empty.
 _EMPTY_PEAK = 0.5
 
@@ -56,7 +56,7 @@ class QualityModel:
     out: np.ndarray
 
     def __call__(self, signals: FloatArray) -> Scores:
-        z = np.clip((np.asarray(signals, np.float64) - self.mean) / self.scale, -_LARGEST, _LARGEST)
+        z = np.clip((np.asarray(signals, np.float64) - self.mean) / self.scale, -LARGEST, LARGEST)
         h = np.tanh(z @ self.hidden[:, :-1].T + self.hidden[:, -1])
         logits = h @ self.out[:, :-1].T + self.out[:, -1]
         chance = (1 / (1 + np.exp(-logits))).astype(np.float32)
