@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import ray
 from ray.exceptions import RayError
 
-from actors.driver import connect
+from actors.connection import connect
 from tam_dist.config import load_config
 from tam_dist.export.many import ExportJob, JobResult, Runner, export_one
 
