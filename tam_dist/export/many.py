@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from storage.location import Location
@@ -120,19 +123,27 @@ def in_processes(workers: int | None = None) -> Runner:
     """Runs jobs on this machine, so many at a time, as many as it has cores where None."""
 
     def run(jobs: Sequence[ExportJob]) -> Iterator[JobResult]:
-        count = min(workers or os.cpu_count() or 1, len(jobs))
-        with ThreadPoolExecutor(count) as pool:
-            for future in as_completed([pool.submit(_in_a_process, job) for job in jobs]):
+        children: set[BaseProcess] = set()
+        pool = ThreadPoolExecutor(min(workers or os.cpu_count() or 1, len(jobs)))
+        try:
+            for future in as_completed([pool.submit(_in_a_process, job, children) for job in jobs]):
                 yield future.result()
+        finally:  # also where the user has had enough: nothing more is begun, and what is under way cleans up after itself
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in list(children):
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid or 0, signal.SIGINT)
+            pool.shutdown()
 
     return run
 
 
-def _in_a_process(job: ExportJob) -> JobResult:
+def _in_a_process(job: ExportJob, children: set[BaseProcess]) -> JobResult:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(job, sender), daemon=True)
     process.start()
+    children.add(process)
     sender.close()
     try:
         result = receiver.recv()
@@ -140,12 +151,14 @@ def _in_a_process(job: ExportJob) -> JobResult:
     except EOFError:
         result = JobResult(job.name, reason=f"The process that exported {job.name} died; was there enough memory?")
     process.join()
+    children.remove(process)
     receiver.close()
     return result
 
 
 def _child(job: ExportJob, sender: Connection) -> None:
-    sender.send(export_one(job))
+    with suppress(KeyboardInterrupt):  # Ctrl-C reaches all processes of a terminal
+        sender.send(export_one(job))
     sender.close()
 
 

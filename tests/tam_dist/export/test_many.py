@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -96,6 +98,29 @@ def test_a_process_that_dies_takes_no_other_with_it(run_folder: Path, tmp_path: 
 
 def _dying_child(job: ExportJob, sender: object) -> None:
     sender.send(_killed(job))  # type: ignore[attr-defined]
+
+
+_INTERRUPTED = """
+import sys
+from tam_dist.cli import main
+if __name__ == "__main__":
+    main(["export", sys.argv[1], "-f", "binary-png", "-o", sys.argv[2], "--workers", "1"])
+"""
+
+
+def test_an_interrupted_export_of_a_run_ends_at_once_and_quietly(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(_INTERRUPTED)
+    words = [sys.executable, str(tmp_path / "program.py"), str(run_folder), str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    child = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    assert child.stderr is not None
+    first = child.stderr.readline()
+    os.killpg(child.pid, signal.SIGINT)
+    _, rest = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "12 frames" in first
+    assert "Traceback" not in rest
+    assert not [p.name for p in (tmp_path / "out").iterdir() if p.name.startswith(".")]
 
 
 def test_what_is_wrong_with_the_wish_is_said_once(run_folder: Path, tmp_path: Path) -> None:
