@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: env demo test lint bench clean
+.PHONY: env demo test lint bench readers clean
 
 env: $(READY)
 
@@ -27,6 +27,10 @@ test: lint
 # Each prints what it measures; those that need arguments say so. They are no tests: timings decide nothing.
 bench: env
 	for script in flat_memory xmem_memory mask_store; do $(BIN)/python -m tests.benchmarks.$$script || exit 1; done
+
+# The tools that read what we export, for tests/tam_dist/export/test_readers.py, which is skipped without them.
+readers: env
+	$(BIN)/pip install --quiet --no-deps --requirement tests/readers.txt
 
 clean:
 	rm -rf $(VENV) build *.egg-info demo-output

@@ -13,12 +13,13 @@ from tam_dist.media.contact_sheet import spread
 if TYPE_CHECKING:
     from tam_dist.project import Project
 
-KINDS = ("spread", "worst", "prompted")
+KINDS = ("spread", "worst", "prompted", "cuts")
 
 
 def chosen_frames(project: Project, kind: str, wanted: int) -> list[int]:
-    """At most ``wanted`` frame numbers, ascending: "spread" evenly, the "worst" by the least quality of any object there, or
-    those "prompted". Raises :class:`ExportError` where there is none of the kind.
+    """At most ``wanted`` frame numbers, ascending: "spread" evenly, the "worst" by the least quality of any object there, those
+    "prompted", or the first ones after "cuts", for which the video is decoded. Raises :class:`ExportError` where there is
+    none of the kind.
     """
     match kind:
         case "spread":
@@ -28,6 +29,9 @@ def chosen_frames(project: Project, kind: str, wanted: int) -> list[int]:
         case "prompted":
             asked = sorted({prompt.frame for prompt in project.prompts})
             frames = [asked[i] for i in spread(len(asked), wanted)] if asked else []
+        case "cuts":
+            cuts = _first_of_shots(project)
+            frames = [cuts[i] for i in spread(len(cuts), wanted)]
         case _:
             near = difflib.get_close_matches(kind, KINDS, n=1)
             raise ExportError(
@@ -51,3 +55,11 @@ def worst_frames(project: Project, wanted: int) -> list[int]:
         if all(abs(int(frame) - f) >= apart for f in frames):
             frames.append(int(frame))
     return sorted(frames)
+
+
+def _first_of_shots(project: Project) -> list[int]:
+    from tam_dist.media.reader import open_video
+    from tam_dist.media.shots import cuts_of_video
+
+    with open_video(project.video.uri, on_damage=project.config.media.on_damage) as reader:
+        return [0, *(cut.frame for cut in cuts_of_video(reader))]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tam_dist.cli.app import Json, Settings, app
-from tam_dist.cli.output import result, result_json
+from tam_dist.cli.output import count, result, result_json
 
 if TYPE_CHECKING:
     from tam_dist.importing.run import Imported
@@ -73,17 +73,17 @@ def _show(done: Imported, kind: str, *, as_json: bool) -> None:
     if as_json:
         result_json({**asdict(done), "as": kind})
         return
-    said = [f"{done.frames} frames matched"]
-    for count, words in (
+    said = [f"{count(done.frames, 'frame')} matched"]
+    for number, words in (
         (done.without, "of the video have no masks"),
         (done.left_out, "are not in the video and were left out"),
         (done.resampled, "were of another size and were resampled"),
     ):
-        said += [f"{count} {words}"] if count else []
+        said += [f"{number} {words}"] if number else []
     result(f"{done.form}: {', '.join(said)}")
     names = [f"{id_} {name}" for name, id_ in done.objects.items()]
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    result(f"{len(names)} objects: {', '.join(names[:_SHOWN])}{more}")
+    result(f"{count(len(names), 'object')}: {', '.join(names[:_SHOWN])}{more}")
     if done.overlapping:
         result(f"{done.overlapping} pixels were in two masks; they went to the later one")
     for note in done.notes:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tam_dist.cli.app import Json, app
-from tam_dist.cli.output import result, result_json
+from tam_dist.cli.output import count, result, result_json
 
 prompts_app = typer.Typer(help="Check files of prompts, or show what they must look like.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
@@ -42,7 +42,7 @@ def check(
     for item in objects_of(prompts):
         result(f"{item.id:>3} {item.name}: {', '.join(kinds[item.name])}")
     fits = "" if video is None else f", fit for {video}"
-    result(f"{len(prompts)} prompts, {len(kinds)} objects{fits}")
+    result(f"{count(len(prompts), 'prompt')}, {count(len(kinds), 'object')}{fits}")
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tam_dist.cli.app import Json, Settings, app
-from tam_dist.cli.output import result, result_json
+from tam_dist.cli.output import count, result, result_json
 
 
 @app.command("propose")
@@ -41,7 +41,7 @@ def propose_command(
     if as_json:
         result_json({"path": str(place), "frame": frame, "objects": found})
         return 0
-    result(f"{len(found)} objects on frame {frame}: {', '.join(found)}")
+    result(f"{count(len(found), 'object')} on frame {frame}: {', '.join(found)}")
     result(f"prompts        {place / 'prompts.json'}")
     result(f"preview        {place / 'preview.png'}")
     return 0

@@ -16,7 +16,12 @@ def sheet(
     project: Annotated[str, typer.Argument(metavar="PROJECT", help="A project's folder or URL.")],
     out: Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="A PNG; else NAME-sheet.png here.")] = None,
     only: Annotated[
-        str, typer.Option("--only", metavar="spread|worst|prompted", help="Spread evenly, of least quality, or with prompts.")
+        str,
+        typer.Option(
+            "--only",
+            metavar="spread|worst|prompted|cuts",
+            help="Frames spread evenly, of least quality, with prompts, or the first ones of shots.",
+        ),
     ] = "spread",
     rows: Annotated[int, typer.Option(metavar="N")] = 3,
     columns: Annotated[int, typer.Option(metavar="N")] = 4,

@@ -15,6 +15,7 @@ from tam_dist.types import FloatArray, LabelArray, TrackedObject, UInt8Array, Vi
 
 if TYPE_CHECKING:
     from tam_dist.media.index import VideoIndex
+    from tam_dist.media.reader import VideoReader
     from tam_dist.project import Project
 
 #: Frames whose pictures are decoded at once; 16 of 1080p are 100 MB.
@@ -86,9 +87,7 @@ class Footage:
 
     def with_pictures(self) -> Iterator[tuple[MaskFrame, UInt8Array]]:
         """Each frame with the source's picture, uint8 (H, W, 3) RGB. Raises :class:`VideoError`."""
-        from tam_dist.media.reader import open_video
-
-        with open_video(self.video.uri) as reader:
+        with self.open_source() as reader:
             frames = iter(self)
             for numbers in self._batches(_PICTURES_AT_ONCE):
                 first, last = numbers[0], numbers[-1]
@@ -109,11 +108,15 @@ class Footage:
         """A frame's file name without suffix: its number, as long for all frames."""
         return f"{number:0{self._digits}d}"
 
-    def index(self) -> VideoIndex:
-        """When each frame of the source is shown."""
+    def open_source(self) -> VideoReader:
+        """The video, read as it was when it was tracked. Raises :class:`VideoError`."""
         from tam_dist.media.reader import open_video
 
-        with open_video(self.video.uri) as reader:
+        return open_video(self.video.uri, on_damage=self._project.config.media.on_damage)
+
+    def index(self) -> VideoIndex:
+        """When each frame of the source is shown."""
+        with self.open_source() as reader:
             return reader.index
 
     def _batches(self, size: int) -> Iterator[Sequence[int]]:

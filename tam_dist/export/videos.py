@@ -20,7 +20,6 @@ from tam_dist.export.parallel import for_each
 from tam_dist.media.drawing import draw_objects
 from tam_dist.media.overlay import encode_overlay
 from tam_dist.media.picture_track import Coding, PictureTrack
-from tam_dist.media.reader import open_video
 from tam_dist.types import LabelArray, UInt8Array
 
 #: Alpha goes through a second encoder, which refuses the hidden frames that this switches off.
@@ -35,7 +34,7 @@ def write_overlay_video(footage: Footage, path: Path) -> None:
     """H.264 in MP4 with tinted masks, contours and names, at the source's frame times and with its sound."""
     numbers = None if len(footage) == footage.video.frame_count else footage.numbers
     drawn = (draw_objects(picture, frame.labels, footage.objects) for frame, picture in footage.with_pictures())
-    with open_video(footage.video.uri) as reader:
+    with footage.open_source() as reader:
         try:
             encode_overlay(path, "mp4", reader, drawn, numbers=numbers, sound=footage.request.sound)
         except av.error.FFmpegError as error:

@@ -93,7 +93,8 @@ class PolygonShape:
 class Annotations:
     """``names`` of objects in the order of their ids here; ``shapes`` and ``boxes`` by frame number as the file counts, each
     with the object's index in ``names``. Where frames are ``pictures``, ``paint`` reads one; ``stems`` are their names.
-    ``size`` is (width, height), where known; ``notes`` are for people.
+    ``listed`` are frames that the file speaks of, though it may have nothing on them. ``size`` is (width, height), where known;
+    ``notes`` are for people.
     """
 
     where: str
@@ -104,13 +105,14 @@ class Annotations:
     paint: Callable[[int], Painted] | None = None
     pictures: Sequence[int] = ()
     stems: dict[int, str] = field(default_factory=dict)
+    listed: set[int] = field(default_factory=set)
     size: tuple[int, int] | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
     def frames(self) -> list[int]:
-        """Frame numbers, as the file counts, on which there is anything."""
-        return sorted({*self.pictures, *self.shapes, *self.boxes})
+        """Frame numbers, as the file counts, that it speaks of."""
+        return sorted({*self.pictures, *self.listed, *self.shapes, *self.boxes})
 
     @property
     def has_masks(self) -> bool:

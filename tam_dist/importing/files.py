@@ -54,7 +54,8 @@ def read_cvat(path: Path) -> Annotations:
     with _opened(path) as file:
         reader.parse(file)
     found = reader.found
-    if not found.frames:
+    _fill(found)
+    if not found.shapes and not found.boxes:
         raise MaskFileError(f"{path} has no mask, polygon or box: export it from CVAT as CVAT for video 1.1.")
     return found
 
@@ -74,6 +75,7 @@ def _read_images(content: Mapping[str, Any], path: Path) -> Annotations:
         match = _NUMBER.search(stem)
         frames[image["id"]] = int(number) if number is not None else int(match[1]) if match else place
         found.stems[frames[image["id"]]] = stem
+        found.listed.add(frames[image["id"]])
     tracked = any(_track(a) is not None for a in content["annotations"])
     for annotation in content["annotations"]:
         image, kind = images[annotation["image_id"]], kinds.get(annotation.get("category_id"), "object")
@@ -107,6 +109,7 @@ def _read_tracks(content: Mapping[str, Any], path: Path, video: str) -> Annotati
     matches = [_NUMBER.search(stem) for stem in files]
     numbers = [int(m[1]) for m in matches if m] if all(matches) else list(range(len(files)))
     found.stems = dict(zip(numbers, files, strict=True))
+    found.listed.update(numbers)
     for place, track in enumerate(content["annotations"], 1):
         if track["video_id"] != chosen:
             continue
@@ -156,6 +159,7 @@ def _read_mots(path: Path) -> Annotations:
         check_size(size[1], size[0], f"{path}, line {number},")
         if not ignored:
             found.add(at, names.get(key) or f"object-{id_}", CocoShape({"size": size, "counts": counts}))
+    _fill(found)
     return found
 
 
@@ -173,6 +177,12 @@ def _read_mot(path: Path) -> Annotations:
         except (ValueError, OverflowError) as error:
             raise MaskFileError(f"{path}, line {number}: write frame,id,left,top,width,height, numbers only.") from error
     return found
+
+
+def _fill(found: Annotations) -> None:
+    """A file without a list of frames, in which an empty one leaves no trace, speaks of all from its first to its last."""
+    if found.shapes and not found.listed:
+        found.listed.update(range(min(found.shapes), max(found.shapes) + 1))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -229,6 +239,7 @@ class _CvatReader:
             case "image":
                 self._image = values
                 self.found.stems[int(values["id"])] = Path(values.get("name", "")).stem
+                self.found.listed.add(int(values["id"]))
                 self._set_size(int(values["width"]), int(values["height"]))
             case "mask" | "polygon" | "box":
                 self._shape(tag, values)

@@ -55,3 +55,17 @@ def test_the_formats_are_listed(tam_dist_command: Command) -> None:
 
     assert [line.split()[0] for line in tam_dist_command("export", "--list").out.splitlines()] == list(FORMATS)
     assert [form["name"] for form in tam_dist_command("export", "--list", "--json").json] == list(FORMATS)
+
+
+def test_the_folder_of_a_run_is_exported_whole(tam_dist_command: Command, project: Project, tmp_path: Path) -> None:
+    folder = Path(project.location).parent
+    ran = tam_dist_command("export", folder, "-f", "mots", "-o", tmp_path, "--workers", "1")
+    assert ran.code == 0, ran.err
+    assert "1 video exported; 12 frames" in ran.out
+    assert "p: 12 frames" in ran.err
+    assert (tmp_path / "p.txt").is_file()
+    again = tam_dist_command("export", folder, "-f", "mots", "-o", tmp_path, "--json").json
+    assert (again["already"], again["done"], again["failed"]) == (["p"], [], [])
+    ran = tam_dist_command("export", folder, "-f", "mots", "-o", tmp_path, "--replace", "--objects", "horse", "--workers", "1")
+    assert ran.code == 1
+    assert "horse" in ran.err

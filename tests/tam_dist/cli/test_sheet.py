@@ -41,6 +41,15 @@ def test_a_sheet_shows_the_frames_asked_for(tam_dist_command: Command, project: 
     assert "did you mean worst" in ran.err
 
 
+def test_a_sheet_of_cuts_shows_the_first_frames_of_shots(tam_dist_command: Command, tmp_path: Path) -> None:
+    dark, bright = moving_square(20), 255 - moving_square(20, seed=5)
+    video = write_frames(tmp_path / "clip", np.concatenate([dark[:8], bright[8:]]))
+    made = finished_project(tmp_path / "p", video, shapes(20, 48, 64), ["cat", "dog", "bird"])
+    ran = tam_dist_command("sheet", made.location, "--out", tmp_path / "s.png", "--only", "cuts", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["frames"] == [0, 8]
+
+
 def test_the_worst_frames_are_those_of_least_quality_and_apart() -> None:
     class Fake:
         quality = np.full((1000, 2), 0.9, np.float32)

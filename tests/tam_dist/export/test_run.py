@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -73,6 +74,20 @@ def test_only_an_earlier_export_is_replaced_and_only_when_asked(project: Project
     (tmp_path / "link").symlink_to(out)
     with pytest.raises(ExportError, match="not an export"):
         project.export("davis", tmp_path / "link", replace=True)
+
+
+def test_no_name_of_an_object_leaves_the_folder(project: Project, labels: LabelArray, tmp_path: Path) -> None:
+    names = ["../../up", "/root/x", "<b>&amp;\"'"]
+    odd = finished_project(tmp_path / "p", Path(project.video.uri), labels, names)
+    for form in ("binary-png", "vot", "label-studio", "coco"):
+        odd.export(form, tmp_path / form)
+    odd.export("cvat", tmp_path / "cvat.xml")
+    kept = {"p", "binary-png", "vot", "label-studio", "coco", "cvat.xml", "cvat.xml.export.json"}
+    assert {p.name for p in tmp_path.iterdir()} == kept
+    assert sorted(p.name for p in (tmp_path / "binary-png").iterdir())[0] == "1-_.._up"
+    root = ElementTree.parse(tmp_path / "cvat.xml").getroot()
+    assert [label.findtext("name") for label in root.iter("label")] == names
+    assert ElementTree.parse(tmp_path / "label-studio" / "labels.xml").getroot().find(".//Label[3]").get("value") == names[2]
 
 
 def test_a_url_is_refused(project: Project) -> None:

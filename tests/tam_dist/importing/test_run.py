@@ -59,6 +59,19 @@ def test_an_export_comes_back_with_masks_ids_and_names(form: str, project: Proje
     assert [(p.object_name, p.frame) for p in back.prompts] == [("cat", 0), ("dog: left", 0), ("pedestrian-3", 2)]
 
 
+@pytest.mark.parametrize("form", ["coco", "ytvis", "mots", "cvat", "cvat-images", "davis"])
+def test_frames_without_an_object_are_empty_and_not_missing(form: str, project: Project, tmp_path: Path) -> None:
+    labels = shapes(FRAMES, HEIGHT, WIDTH, objects=1)
+    labels[4:8] = 0
+    gone = finished_project(tmp_path / "gone", Path(project.video.uri), labels, ["cat"])
+    source = tmp_path / f"out{SUFFIXES.get(form, '')}"
+    gone.export(form, source)
+    done, back = imported(source, project, tmp_path / "p")
+    assert (done.frames, done.without) == (FRAMES, 0)
+    np.testing.assert_array_equal(back.labels[:], labels)
+    assert (back.origin[:] == Origin.PROMPTED).all()
+
+
 def test_a_sparse_import_leaves_the_other_frames_untracked(project: Project, labels: LabelArray, tmp_path: Path) -> None:
     project.export("youtube-vos", tmp_path / "out", every=5)
     done, back = imported(tmp_path / "out", project, tmp_path / "p")
