@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from tam_dist.errors import ConfigError
 from tam_dist.models.xmem.config import SMALL
 from tam_dist.models.xmem.network import XMem
-from tam_dist.models.xmem.weights import load_network
-from tam_dist.training import xmem
+from tam_dist.models.xmem.weights import load_network, save_network
+from tam_dist.training import score, xmem
 from tam_dist.training.video_data import Stage
 from tam_dist.training.xmem import Trainer, main, train
 from tam_dist.training.xmem_settings import TrainingSettings, load_settings
@@ -106,6 +107,22 @@ def test_the_best_weights_are_those_of_the_best_score_unless_plain_tracking_suff
         kept.append(best.stat().st_mtime_ns != before)
     assert kept == [True, True, False, False]
     assert trainer.best == pytest.approx(0.5475)
+
+
+def test_weights_are_scored_on_what_the_configuration_holds_out(
+    tmp_path: Path, network: XMem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cache(tmp_path / "cache")
+    save_network(network, tmp_path / "w.safetensors", half=True)
+    config = tmp_path / "c.yaml"
+    written = OmegaConf.load(CONFIG)
+    written.validation = {"sequences": {"davis": ["b"]}, "every": {}, "films": {}, "backdrops": "", "guard": [], "allowance": 0}
+    OmegaConf.save(written, config)
+    assert score.main([str(config), str(tmp_path / "w.safetensors"), f"data.cache={tmp_path}/cache"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert set(said) == {"weights", "b"}
+    assert 0 <= said["b"] <= 1
+    assert score.main([str(config)]) == 2
 
 
 def test_mistakes_are_told_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
