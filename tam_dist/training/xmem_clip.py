@@ -36,11 +36,14 @@ def similarity(features: KeyFeatures, keys: Tensor, shrinkage: Tensor) -> Tensor
 
     ``keys`` (B, Ck, N) and ``shrinkage`` (B, N) are the memory's.
     """
-    query, selection = features.key.flatten(2), features.selection.flatten(2)
-    squared = keys.square().transpose(1, 2) @ selection
-    crossed = keys.transpose(1, 2) @ (query * selection)
-    distance = squared - 2 * crossed + (selection * query.square()).sum(1, keepdim=True)
-    return -distance * (shrinkage / math.sqrt(keys.shape[1])).unsqueeze(2)
+    # differences of large numbers: in bfloat16 they would be off by more than they differ
+    with torch.autocast(keys.device.type, enabled=False):
+        query, selection = features.key.float().flatten(2), features.selection.float().flatten(2)
+        keys = keys.float()
+        squared = keys.square().transpose(1, 2) @ selection
+        crossed = keys.transpose(1, 2) @ (query * selection)
+        distance = squared - 2 * crossed + (selection * query.square()).sum(1, keepdim=True)
+        return -distance * (shrinkage.float() / math.sqrt(keys.shape[1])).unsqueeze(2)
 
 
 def match(features: KeyFeatures, keys: Tensor, shrinkage: Tensor, top_k: int = 0) -> Tensor:
