@@ -48,7 +48,7 @@ class PackedPictures:
 
     def __init__(self, folder: Path) -> None:
         try:
-            index = json.loads((folder / "index.json").read_text())
+            index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise TrainingDataError(f"{folder} holds no packed pictures; run python -m tam_dist.training.prepare.") from error
         self.folder = folder
@@ -106,7 +106,7 @@ def pack(groups: Iterable[PictureGroup], folder: Path, *, short_side: int) -> Pa
     if not sizes:
         raise TrainingDataError(f"There is nothing to pack into {folder}: no labelled pictures were found.")
     index = {"names": names, "groups": ranges, "sizes": sizes, "kinds": kinds}
-    (partial / "index.json").write_text(json.dumps(index))
+    (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
     return PackedPictures(folder)

@@ -47,7 +47,7 @@ def prepare(source: Source, place: Path, cache: Path, short_side: int) -> Packed
         "pictures": len(packed),
         "objects": objects,
     }
-    (cache / source.name / "about.json").write_text(json.dumps(about, indent=1))
+    (cache / source.name / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     return packed
 
 
