@@ -1,75 +1,59 @@
-"""Synthetic video clips: layers that wander, warp, hide each other and change colour, made from still images or real frames.
+"""Synthetic video clips made from still images or real frames.
 
 A small propagation model sees too little real video (DAVIS-2016 has thirty training sequences), so most of what it learns
-about shape and appearance comes from stills moved about, as in STM and XMem (arXiv 2207.07115, section 4). Everything is a
-*layer*: one image (or one a frame) with labels, looked at through a window that moves. Pure functions of a random
-generator; OpenCV and NumPy only, so that a worker process starts quickly.
+about shape and appearance comes from stills moved about, as in STM and XMem (arXiv 2207.07115, section 4). Clips have cuts,
+for the first model trained without them marked every person after the first one. :mod:`tam_dist.training.crowds` makes the
+clips whose things look alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tam_dist.training.layers import IGNORE, UNTRACKED, Clip, Layer, Looks, Picture, drift, jolted, render
 from tam_dist.types import FloatArray, UInt8Array
-
-IGNORE = 255
-"""Label of pixels whose object is not known (outlines in VOC); they take no part in the loss."""
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """``image`` uint8 (H, W, 3) RGB; ``labels`` uint8 (H, W), 0 background, 1..K objects, 255 not known."""
-
-    image: UInt8Array
-    labels: UInt8Array
-
-
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """``frames`` uint8 (T, S, S, 3) RGB; ``labels`` uint8 (T, S, S): 0 background, 1..n the tracked objects, 255 not known."""
-
-    frames: UInt8Array
-    labels: UInt8Array
 
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """How clips are made; probabilities 0..1, motions in units of half the frame's side per step."""
+    """How clips are made; probabilities 0..1, motions in units of half the frame's side per step.
+
+    ``cut``: the clip has a second shot; ``elsewhere``: of those, the second shot shows another scene, without the object;
+    ``jolt``: the camera jumps inside a shot; ``gone``: a thing in a crowd is away for some frames; ``small`` and ``faded``:
+    a crowd's things are tiny, or nearly of the background's colour.
+    """
 
     motion: float = 0.10
-    warp: float = 0.035
     composite: float = 0.35
     intruder: float = 0.40
     copy: float = 0.25
-    blur: float = 0.20
-    grey: float = 0.03
     min_area: float = 0.004
     min_window: float = 0.55
+    cut: float = 0.30
+    elsewhere: float = 0.30
+    jolt: float = 0.12
+    gone: float = 0.20
+    small: float = 0.20
+    faded: float = 0.12
+    looks: Looks = field(default_factory=Looks)
 
 
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """``pictures``: one for all frames or one a frame. ``ids`` maps the pictures' labels to the clip's: uint8 (256,).
+@dataclass(frozen=True)
+class Shot:
+    """Frames ``start``..``stop`` - 1 of a clip; ``elsewhere``: of a scene without the tracked objects."""
 
-    ``window`` (cx, cy, half) in source pixels is what the frame [-1, 1]² shows before ``motion`` float32 (T, 3, 3), which
-    maps homogeneous frame coordinates to window coordinates. ``opaque``: covers the whole frame (the first layer), else
-    only where its label is one of ``ids``' non-zero entries or 254, the label of things in the way.
-    """
-
-    pictures: Sequence[Picture]
-    ids: UInt8Array
-    window: tuple[float, float, float]
-    motion: FloatArray
-    opaque: bool
+    start: int
+    stop: int
+    elsewhere: bool = False
 
 
-_IN_THE_WAY = 254
 _ATTEMPTS = 8
+_PASTED = UNTRACKED + 90  # what is pasted in; below come the other things of the pictures themselves
 
 
 def still_clip(
@@ -87,10 +71,20 @@ def still_clip(
     ``target`` gives the first object, ``donors`` (at least one) other backgrounds, further objects and things in the way.
     """
     for _ in range(_ATTEMPTS):
-        clip = _render(rng, _still_layers(rng, target, donors, length, objects, settings), size, length, settings)
-        if _starts_well(clip, objects, settings):
+        present = objects_of(target, settings)
+        chosen = rng.permutation(present)[: max(1, objects)] if len(present) else present
+        extra = _strangers(rng, donors, range(len(chosen) + 1, objects + 1), settings)
+
+        def layers(shot: Shot, chosen: NDArray[np.int64] = chosen, extra: Sequence[Cutout] = extra) -> list[Layer]:
+            frames = shot.stop - shot.start
+            if shot.elsewhere:
+                return [_other_scene(rng, donors, frames, settings)]
+            return _still_layers(rng, target, donors, chosen, extra, frames, settings)
+
+        clip = film(rng, layers, shots(rng, length, settings), size, settings)
+        if starts_well(clip, objects, settings):
             return clip
-    return _last_resort(rng, target, size, length, objects, settings)
+    return last_resort(rng, target, size, length, objects, settings)
 
 
 def video_clip(
@@ -101,236 +95,198 @@ def video_clip(
     size: int,
     objects: int,
     settings: ClipSettings,
+    elsewhere: Sequence[Picture] = (),
 ) -> Clip:
-    """The same from real frames, which keep their own motion under one window; objects beyond the first are pasted."""
+    """The same from real frames, which keep their own motion under one window.
+
+    Tracked are objects of the first frame, others are pasted where there are too few. ``elsewhere`` are as many frames of
+    another sequence, for cuts to a scene without the object.
+    """
     length = len(frames)
     for _ in range(_ATTEMPTS):
-        layers = [_scene_layer(rng, frames, _identity_ids(1), _drift(rng, length, 0.25 * settings.motion), settings)]
-        layers += _pasted(rng, donors, range(2, objects + 1), length, settings)
-        clip = _render(rng, layers, size, length, settings, warped=False)
-        if _starts_well(clip, objects, settings):
+        present = rng.permutation(objects_of(frames[0], settings))[:objects]
+        ids = scene_ids(present)
+        extra = _strangers(rng, donors, range(len(present) + 1, objects + 1), settings)
+        if len(present) and rng.random() < settings.copy:
+            # the object a second time, as it is in some frame: gone from a later one, it is taken from the first
+            other = frames[int(rng.integers(length))]
+            source = other if present[0] in objects_of(other, settings) else frames[0]
+            extra.append(Cutout(source, int(present[0]), _PASTED + 1))
+
+        def layers(shot: Shot, ids: UInt8Array = ids, extra: Sequence[Cutout] = extra) -> list[Layer]:
+            span = shot.stop - shot.start
+            if shot.elsewhere and elsewhere:
+                scene, ids = elsewhere[shot.start : shot.stop], scene_ids([])
+                return [_scene_layer(rng, scene, ids, drift(rng, span, 0.25 * settings.motion), settings)]
+            scene = frames[shot.start : shot.stop]
+            moving = [_scene_layer(rng, scene, ids, drift(rng, span, 0.25 * settings.motion), settings)]
+            return moving + _pasted(rng, extra, span, settings)
+
+        clip = film(rng, layers, shots(rng, length, settings), size, settings, warped=False)
+        if starts_well(clip, objects, settings):
             return clip
-    return _last_resort(rng, frames[0], size, length, objects, settings)
+    return last_resort(rng, frames[0], size, length, objects, settings)
+
+
+# --- shots -------------------------------------------------------------------------------------------------------------
+
+
+def shots(rng: np.random.Generator, length: int, settings: ClipSettings) -> list[Shot]:
+    """One shot, or two with a cut between, or a view of something else in between or at the end."""
+    if length < 2 or rng.random() >= settings.cut:
+        return [Shot(0, length)]
+    at = int(rng.integers(1, length))
+    if rng.random() >= settings.elsewhere:
+        return [Shot(0, at), Shot(at, length)]
+    back = int(rng.integers(at + 1, length + 1))
+    return [Shot(0, at), Shot(at, back, elsewhere=True)] + ([Shot(back, length)] if back < length else [])
+
+
+def film(
+    rng: np.random.Generator,
+    layers: Callable[[Shot], Sequence[Layer]],
+    plan: Sequence[Shot],
+    size: int,
+    settings: ClipSettings,
+    *,
+    warped: bool = True,
+) -> Clip:
+    """Render each shot from the layers that ``layers`` makes for it and join them."""
+    parts = []
+    for shot in plan:
+        length, scene = shot.stop - shot.start, list(layers(shot))
+        if length > 1 and rng.random() < settings.jolt:
+            scene = jolted(rng, scene, int(rng.integers(1, length)))
+        parts.append(render(rng, scene, size, length, settings.looks, warped=warped))
+    return Clip(np.concatenate([p.frames for p in parts]), np.concatenate([p.instances for p in parts]))
 
 
 # --- layers ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """The object ``label`` of a picture, which becomes ``new`` in the clip."""
+
+    picture: Picture
+    label: int
+    new: int
+
+
+def objects_of(picture: Picture, settings: ClipSettings) -> NDArray[np.int64]:
+    """Labels of the objects large enough to be tracked."""
+    counts = np.bincount(picture.labels.ravel(), minlength=256)
+    counts[[0, IGNORE]] = 0
+    return np.flatnonzero(counts >= settings.min_area * picture.labels.size)
+
+
+def scene_ids(tracked: Sequence[int] | NDArray[np.int64]) -> UInt8Array:
+    """A picture's labels to a clip's: ``tracked`` become 1, 2 …, all others things that nobody asked for."""
+    ids = (UNTRACKED + np.arange(256) % 90).astype(np.uint8)
+    ids[0], ids[IGNORE] = 0, IGNORE
+    for new, old in enumerate(tracked, start=1):
+        ids[old] = new
+    return ids
 
 
 def _still_layers(
     rng: np.random.Generator,
     target: Picture,
     donors: Sequence[Picture],
+    chosen: NDArray[np.int64],
+    extra: Sequence[Cutout],
     length: int,
-    objects: int,
     settings: ClipSettings,
-) -> list[_Layer]:
-    present = _objects_of(target, settings)
-    chosen = rng.permutation(present)[: max(1, objects)] if len(present) else present
+) -> list[Layer]:
     if len(chosen) and rng.random() < settings.composite:
-        backdrop = donors[int(rng.integers(len(donors)))]
-        layers = [_scene_layer(rng, [backdrop], np.zeros(256, np.uint8), _drift(rng, length, settings.motion), settings)]
+        layers = [_other_scene(rng, donors, length, settings)]
         for new, old in enumerate(chosen, start=1):
-            layers.append(_object_layer(rng, target, int(old), new, _drift(rng, length, settings.motion)))
+            layers.append(object_layer(rng, Cutout(target, int(old), new), drift(rng, length, settings.motion)))
     else:
-        ids = np.zeros(256, np.uint8)
-        ids[IGNORE] = IGNORE
-        for new, old in enumerate(chosen, start=1):
-            ids[old] = new
-        layers = [_scene_layer(rng, [target], ids, _drift(rng, length, settings.motion), settings)]
+        layers = [_scene_layer(rng, [target], scene_ids(chosen), drift(rng, length, settings.motion), settings)]
     if len(chosen) and rng.random() < settings.copy * settings.intruder:
         # the same thing a second time, untracked: only place and motion tell the two apart
-        layers.append(_object_layer(rng, target, int(chosen[0]), _IN_THE_WAY, _drift(rng, length, settings.motion)))
-    return layers + _pasted(rng, donors, range(len(chosen) + 1, objects + 1), length, settings)
+        twin = Cutout(target, int(chosen[0]), _PASTED + 1)
+        layers.append(object_layer(rng, twin, drift(rng, length, settings.motion)))
+    return layers + _pasted(rng, extra, length, settings)
 
 
-def _pasted(
-    rng: np.random.Generator, donors: Sequence[Picture], new_ids: range, length: int, settings: ClipSettings
-) -> list[_Layer]:
-    """Objects cut out of other images: tracked ones for ``new_ids`` and, sometimes, one that is not."""
+def _other_scene(rng: np.random.Generator, donors: Sequence[Picture], length: int, settings: ClipSettings) -> Layer:
+    backdrop = donors[int(rng.integers(len(donors)))]
+    return _scene_layer(rng, [backdrop], scene_ids([]), drift(rng, length, settings.motion), settings)
+
+
+def backdrop_layer(rng: np.random.Generator, picture: Picture, length: int, settings: ClipSettings) -> Layer:
+    """``picture`` as the ground that tracked objects stand before; its own objects are untracked."""
+    return _scene_layer(rng, [picture], scene_ids([]), drift(rng, length, 0.5 * settings.motion), settings)
+
+
+def _strangers(rng: np.random.Generator, donors: Sequence[Picture], new_ids: range, settings: ClipSettings) -> list[Cutout]:
+    """Objects of other images: tracked ones for ``new_ids`` and, sometimes, one that is not."""
     wanted = list(new_ids)
     if rng.random() < settings.intruder:
-        wanted.append(_IN_THE_WAY)
-    layers = []
+        wanted.append(_PASTED)
+    found = []
     for new in wanted:
         donor = donors[int(rng.integers(len(donors)))]
-        present = _objects_of(donor, settings)
+        present = objects_of(donor, settings)
         if len(present):
-            fast = 1.6 if new == _IN_THE_WAY else 1.0
-            motion = _drift(rng, length, fast * settings.motion)
-            layers.append(_object_layer(rng, donor, int(rng.choice(present)), new, motion))
+            found.append(Cutout(donor, int(rng.choice(present)), new))
+    return found
+
+
+def _pasted(rng: np.random.Generator, cutouts: Sequence[Cutout], length: int, settings: ClipSettings) -> list[Layer]:
+    layers = []
+    for cutout in cutouts:
+        fast = 1.6 if cutout.new >= UNTRACKED else 1.0
+        layers.append(object_layer(rng, cutout, drift(rng, length, fast * settings.motion)))
     rng.shuffle(layers)  # who hides whom
     return layers
 
 
-def _objects_of(picture: Picture, settings: ClipSettings) -> NDArray[np.int64]:
-    counts = np.bincount(picture.labels.ravel(), minlength=256)
-    counts[[0, IGNORE]] = 0
-    return np.flatnonzero(counts >= settings.min_area * picture.labels.size)
-
-
 def _scene_layer(
     rng: np.random.Generator, pictures: Sequence[Picture], ids: UInt8Array, motion: FloatArray, settings: ClipSettings
-) -> _Layer:
+) -> Layer:
     """A whole picture, its window laid so that it shows a tracked object and stays inside the picture."""
     height, width = pictures[0].labels.shape
     half = 0.5 * min(height, width) * rng.uniform(settings.min_window, 1.0)
-    inside = np.flatnonzero((ids[pictures[0].labels] % IGNORE).ravel())
+    shown = ids[pictures[0].labels]
+    inside = np.flatnonzero(((shown > 0) & (shown < UNTRACKED)).ravel())
     at = int(rng.choice(inside)) if len(inside) else int(rng.integers(height * width))
     cy, cx = divmod(at, width)
     cx = float(np.clip(cx + half * rng.uniform(-0.5, 0.5), half, max(half, width - half)))
     cy = float(np.clip(cy + half * rng.uniform(-0.5, 0.5), half, max(half, height - half)))
-    return _Layer(pictures, ids, (cx, cy, half), motion, opaque=True)
+    return Layer(pictures, ids, (cx, cy, half), motion, opaque=True)
 
 
-def _object_layer(rng: np.random.Generator, picture: Picture, old: int, new: int, motion: FloatArray) -> _Layer:
+def object_layer(rng: np.random.Generator, cutout: Cutout, motion: FloatArray) -> Layer:
     """One object cut out, scaled to 15..60 % of the frame and laid somewhere near its middle."""
-    rows, columns = np.nonzero(picture.labels == old)
-    x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
-    share = rng.uniform(0.15, 0.60)
-    half = 0.5 * max(x1 - x0, y1 - y0) / share
     px, py = rng.uniform(-0.6, 0.6, 2)
+    return placed_layer(cutout, motion, rng.uniform(0.15, 0.60), (px, py))
+
+
+def placed_layer(cutout: Cutout, motion: FloatArray, share: float, place: tuple[float, float]) -> Layer:
+    """One object cut out, its longer side ``share`` of the frame, at ``place`` (x, y in -1..1)."""
+    rows, columns = np.nonzero(cutout.picture.labels == cutout.label)
+    x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
+    half = 0.5 * max(x1 - x0, y1 - y0) / share
     ids = np.zeros(256, np.uint8)
-    ids[old] = new
-    return _Layer([picture], ids, (float(x0 + x1) / 2 - half * px, float(y0 + y1) / 2 - half * py, half), motion, opaque=False)
-
-
-def _identity_ids(last: int) -> UInt8Array:
-    ids = np.zeros(256, np.uint8)
-    ids[1 : last + 1] = np.arange(1, last + 1)
-    ids[IGNORE] = IGNORE
-    return ids
-
-
-# --- motion and rendering ----------------------------------------------------------------------------------------------
-
-
-def _drift(rng: np.random.Generator, length: int, strength: float) -> FloatArray:
-    """A random walk with momentum of similarity, shear and perspective; float32 (length, 3, 3), the first near identity."""
-    scales = strength * np.array([1.0, 1.0, 0.9, 1.1, 0.4, 0.3, 0.3])  # x, y, log size, angle, shear, perspective x, y
-    velocity = rng.normal(size=7) * scales
-    steps = velocity + 0.6 * rng.normal(size=(length, 7)) * scales
-    steps[0] = rng.normal(size=7) * np.array([0.0, 0.0, 0.0, 0.12, 0.08, 0.04, 0.04])  # nobody holds a camera straight
-    tx, ty, log_size, angle, shear, gx, gy = np.cumsum(steps, axis=0).T
-    grow = np.exp(np.clip(log_size, -0.7, 0.7))
-    matrices = np.zeros((length, 3, 3), np.float32)
-    matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 0, 2] = grow * np.cos(angle), grow * (shear - np.sin(angle)), tx
-    matrices[:, 1, 0], matrices[:, 1, 1], matrices[:, 1, 2] = grow * np.sin(angle), grow * np.cos(angle), ty
-    matrices[:, 2, 0], matrices[:, 2, 1], matrices[:, 2, 2] = np.clip(gx, -0.25, 0.25), np.clip(gy, -0.25, 0.25), 1.0
-    return matrices
-
-
-def _render(
-    rng: np.random.Generator,
-    layers: Sequence[_Layer],
-    size: int,
-    length: int,
-    settings: ClipSettings,
-    *,
-    warped: bool = True,
-) -> Clip:
-    flipped = rng.random() < 0.5
-    axis = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
-    across = -axis if flipped else axis
-    frames = np.empty((length, size, size, 3), np.uint8)
-    labels = np.empty((length, size, size), np.uint8)
-    looks = [_tone_curve(rng) for _ in layers]
-    bends = [_bend(rng, size, settings.warp) if warped else None for _ in layers]
-    for t in range(length):
-        for layer, look, bend in zip(layers, looks, bends, strict=True):
-            picture = layer.pictures[t if len(layer.pictures) > 1 else 0]
-            image, found = _look_through(layer, picture, (across, axis), t, bend)
-            image = np.asarray(cv2.LUT(image, look), np.uint8)
-            if layer.opaque:
-                frames[t], labels[t] = image, found
-                continue
-            shape = (found > 0).astype(np.float32)
-            alpha = cv2.GaussianBlur(shape, (0, 0), 0.8)[..., None]
-            frames[t] = (frames[t] + alpha * (image.astype(np.float32) - frames[t])).astype(np.uint8)
-            labels[t][found > 0] = found[found > 0]
-    labels[labels == _IN_THE_WAY] = 0
-    _spoil(rng, frames, settings)
-    return Clip(frames, labels)
-
-
-def _look_through(
-    layer: _Layer,
-    picture: Picture,
-    axes: tuple[FloatArray, FloatArray],
-    t: int,
-    bend: tuple[FloatArray, FloatArray] | None,
-) -> tuple[UInt8Array, UInt8Array]:
-    """The layer's image uint8 (S, S, 3) and its clip labels uint8 (S, S) in frame ``t``; ``axes``: x and y in -1..1."""
-    x, y = axes
-    cx, cy, half = layer.window
-    (a, b, c), (d, e, f), (g, h, i) = layer.motion[t]
-    scale = np.float32(half) / np.maximum(g * x + (h * y + i)[:, None], np.float32(0.2))
-    map_x = (a * x + (b * y + c)[:, None]) * scale + np.float32(cx - 0.5)
-    map_y = (d * x + (e * y + f)[:, None]) * scale + np.float32(cy - 0.5)
-    if bend is not None:
-        still, moving = bend
-        shift = np.float32(half) * (still + np.float32(t) * moving)
-        map_x += shift[0]
-        map_y += shift[1]
-    # a mirrored border keeps image and labels in step; a cut-out object must not come back mirrored
-    border = cv2.BORDER_REFLECT_101 if layer.opaque else cv2.BORDER_CONSTANT
-    image = cv2.remap(picture.image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    found = cv2.remap(picture.labels, map_x, map_y, cv2.INTER_NEAREST, borderMode=border)
-    return np.asarray(image, np.uint8), layer.ids[found]
-
-
-def _bend(rng: np.random.Generator, size: int, strength: float) -> tuple[FloatArray, FloatArray]:
-    """Two smooth displacement fields float32 (2, S, S), x and y: a constant one and the change per frame."""
-    knots = int(rng.integers(3, 6))
-    fields = rng.normal(size=(4, knots, knots)).astype(np.float32) * np.float32(strength * rng.uniform(0, 1))
-    smooth = np.stack([cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC) for field in fields])
-    return smooth[:2], smooth[2:]
-
-
-def _tone_curve(rng: np.random.Generator) -> UInt8Array:
-    """Brightness, contrast, gamma and a tint as a table uint8 (1, 256, 3) for ``cv2.LUT``."""
-    x = np.linspace(0, 1, 256)[:, None]
-    gamma = np.exp(rng.normal(scale=0.15))
-    gain = np.exp(rng.normal(scale=0.10) + rng.normal(scale=0.04, size=3))
-    curve = gain * (x**gamma - 0.5) + 0.5 + rng.normal(scale=0.05)
-    return np.asarray(np.clip(255 * curve, 0, 255)[None], np.uint8)
-
-
-def _spoil(rng: np.random.Generator, frames: UInt8Array, settings: ClipSettings) -> None:
-    """In place: light that drifts, blur in some frames, now and then no colour at all."""
-    brightness = np.cumsum(rng.normal(scale=5.0, size=len(frames)))
-    blurry = rng.random() < settings.blur
-    grey = rng.random() < settings.grey
-    for t, frame in enumerate(frames):
-        spoilt = cv2.LUT(frame, np.clip(np.arange(256) + brightness[t], 0, 255).astype(np.uint8))
-        if blurry and rng.random() < 0.6:
-            spoilt = _streak(rng, np.asarray(spoilt, np.uint8))
-        if grey:
-            spoilt = cv2.cvtColor(cv2.cvtColor(spoilt, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        frames[t] = spoilt
-
-
-def _streak(rng: np.random.Generator, frame: UInt8Array) -> UInt8Array:
-    """Motion blur of 3 to 9 pixels in a random direction."""
-    reach = int(rng.integers(3, 10))
-    angle = rng.uniform(0, np.pi)
-    kernel = np.zeros((reach, reach), np.float32)
-    middle = (reach - 1) / 2
-    dx, dy = middle * np.cos(angle), middle * np.sin(angle)
-    ends = (round(middle - dx), round(middle - dy)), (round(middle + dx), round(middle + dy))
-    cv2.line(kernel, *ends, 1.0)
-    return np.asarray(cv2.filter2D(frame, -1, kernel / kernel.sum()), np.uint8)
+    ids[cutout.label] = cutout.new
+    centre = float(x0 + x1) / 2 - half * place[0], float(y0 + y1) / 2 - half * place[1]
+    return Layer([cutout.picture], ids, (*centre, half), motion, opaque=False)
 
 
 # --- what is acceptable -----------------------------------------------------------------------------------------------
 
 
-def _starts_well(clip: Clip, objects: int, settings: ClipSettings) -> bool:
+def starts_well(clip: Clip, objects: int, settings: ClipSettings) -> bool:
     """Each object covers enough of frame 0 to be learnt from, and none fills it."""
-    share = np.bincount(clip.labels[0].ravel(), minlength=objects + 1)[1 : objects + 1] / clip.labels[0].size
+    counts = np.bincount(clip.instances[0].ravel(), minlength=objects + 1)[1 : objects + 1]
+    share = counts / clip.instances[0].size
     return bool(np.all(share >= settings.min_area) and np.all(share <= 0.8))
 
 
-def _last_resort(
+def last_resort(
     rng: np.random.Generator, target: Picture, size: int, length: int, objects: int, settings: ClipSettings
 ) -> Clip:
     """Discs on the picture: for the rare target with no usable object, so that a batch is never short."""
@@ -342,11 +298,11 @@ def _last_resort(
     image = target.image.copy()
     for k in range(1, objects + 1):
         image[labels == k] = rng.integers(0, 256, 3)
-    layer = _Layer(
+    layer = Layer(
         [Picture(image, labels)],
-        _identity_ids(objects),
+        scene_ids(range(1, objects + 1)),
         (width / 2, height / 2, min(height, width) / 2),
-        _drift(rng, length, 0.5 * settings.motion),
+        drift(rng, length, 0.5 * settings.motion),
         opaque=True,
     )
-    return _render(rng, [layer], size, length, settings)
+    return render(rng, [layer], size, length, settings.looks)

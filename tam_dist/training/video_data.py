@@ -1,16 +1,9 @@
-"""Training pictures packed once into memory-mapped files, and batches of clips made from them in a worker process.
-
-Decoding JPEG and PNG files costs more than warping them; packed at the size they are used, a picture is a slice of a
-mapped file, shared by all processes through the page cache.
-"""
+"""Batches of clips drawn from packed pictures, made in worker processes."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,123 +12,38 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset
 
-from tam_dist.errors import ResourceError, TamDistError
-from tam_dist.training.clips import Clip, ClipSettings, Picture, still_clip, video_clip
-
-
-class TrainingDataError(TamDistError):
-    """Training data is missing or does not fit together."""
-
-
-# --- packing -----------------------------------------------------------------------------------------------------------
-
-
-class PackedPictures:
-    """Pictures by number, in groups (the frames of a sequence; a still is a group of one), read from two mapped files."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise TrainingDataError(f"{folder} holds no packed pictures; pack them again.") from error
-        self.folder = folder
-        self.names: list[str] = index["names"]
-        self.groups: list[tuple[int, int]] = [tuple(group) for group in index["groups"]]
-        self._sizes = np.array(index["sizes"], np.int64).reshape(-1, 2)
-        self._starts = np.concatenate([[0], np.cumsum(self._sizes.prod(axis=1))])
-        self._images = np.memmap(folder / "images.bin", np.uint8, "r")
-        self._labels = np.memmap(folder / "labels.bin", np.uint8, "r")
-
-    def __len__(self) -> int:
-        return len(self._sizes)
-
-    def __getitem__(self, number: int) -> Picture:
-        height, width = self._sizes[number]
-        start, stop = self._starts[number], self._starts[number + 1]
-        image = np.asarray(self._images[3 * start : 3 * stop]).reshape(height, width, 3)
-        return Picture(image, np.asarray(self._labels[start:stop]).reshape(height, width))
-
-    def __reduce__(self) -> tuple[type[PackedPictures], tuple[Path]]:
-        return PackedPictures, (self.folder,)  # a worker maps the files itself; pickling a map would copy all of it
-
-    def group(self, name: str) -> range:
-        """The picture numbers of the group called ``name``."""
-        first, count = self.groups[self.names.index(name)]
-        return range(first, first + count)
-
-
-def pack_stills(images: Path, masks: Path, out: Path) -> PackedPictures:
-    """Pack every picture that has a mask: ``images``/X.jpg with ``masks``/X.png (indexed: 0, 1..K, 255 not known)."""
-    pairs = [(mask.stem, [(images / f"{mask.stem}.jpg", mask)]) for mask in sorted(masks.glob("*.png"))]
-    return _pack(pairs, out)
-
-
-def pack_sequences(root: Path, out: Path) -> PackedPictures:
-    """Pack sequences laid out as in DAVIS: ``root``/JPEGImages/SEQ/*.jpg and ``root``/Annotations/SEQ/*.png."""
-    groups = []
-    for folder in sorted((root / "Annotations").iterdir()):
-        masks = sorted(folder.glob("*.png"))
-        groups.append((folder.name, [(root / "JPEGImages" / folder.name / f"{m.stem}.jpg", m) for m in masks]))
-    return _pack(groups, out)
-
-
-def _pack(groups: Sequence[tuple[str, Sequence[tuple[Path, Path]]]], out: Path) -> PackedPictures:
-    if (out / "index.json").exists():
-        return PackedPictures(out)
-    if not groups:
-        raise TrainingDataError(f"There is nothing to pack into {out}: no masks were found.")
-    out.mkdir(parents=True, exist_ok=True)
-    sizes: list[tuple[int, ...]] = []
-    ranges: list[tuple[int, int]] = []
-    with (out / "images.bin").open("wb") as images, (out / "labels.bin").open("wb") as labels:
-        for _, pairs in groups:
-            ranges.append((len(sizes), len(pairs)))
-            for image_path, mask_path in pairs:
-                picture = _load(image_path, mask_path)
-                images.write(picture.image.tobytes())
-                labels.write(picture.labels.tobytes())
-                sizes.append(picture.labels.shape)
-    index = {"names": [name for name, _ in groups], "groups": ranges, "sizes": sizes}
-    with tempfile.NamedTemporaryFile("w", dir=out, delete=False, encoding="utf-8") as file:
-        json.dump(index, file)
-    os.replace(file.name, out / "index.json")  # last: an interrupted packing starts again
-    return PackedPictures(out)
-
-
-def _load(image_path: Path, mask_path: Path) -> Picture:
-    try:
-        with Image.open(image_path) as file:
-            image = np.asarray(file.convert("RGB"))
-        with Image.open(mask_path) as file:
-            labels = np.asarray(file)
-    except OSError as error:
-        raise TrainingDataError(f"The training picture {image_path} or its mask cannot be read: {error}") from error
-    if labels.shape != image.shape[:2]:
-        raise TrainingDataError(f"The mask {mask_path} is {labels.shape} but its picture is {image.shape[:2]}.")
-    return Picture(image, labels.astype(np.uint8))
-
-
-# --- batches -----------------------------------------------------------------------------------------------------------
+from tam_dist.errors import ResourceError
+from tam_dist.training.clips import ClipSettings, Cutout, objects_of, still_clip, video_clip
+from tam_dist.training.crowds import crowd_clip, cut_out, look_alike
+from tam_dist.training.hard_clips import HardClips
+from tam_dist.training.layers import Clip, Picture
+from tam_dist.training.packed import PackedPictures, TrainingDataError
 
 
 @dataclass(frozen=True, eq=False)
 class ClipBatch:
-    """``frames`` uint8 (B, T, 3, S, S); ``labels`` uint8 (B, T, S, S): 0, 1..``objects``, 255 not known."""
+    """``frames`` uint8 (B, T, 3, S, S); ``instances`` uint8 (B, T, S, S): 0, 1..``objects`` tracked, 100..254 other things,
+    255 not known. ``recipes`` are the numbers that the clips can be made from again."""
 
     frames: torch.Tensor
-    labels: torch.Tensor
+    instances: torch.Tensor
     objects: int
+    recipes: list[int]
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """``instances`` with other things as background."""
+        return self.instances.masked_fill((self.instances > self.objects) & (self.instances < 255), 0)
 
 
 @dataclass(frozen=True)
 class Stage:
     """What clips are made from ``start`` (a share of the whole run, 0..1) on; in between, values are held.
 
-    ``video_share`` of the clips are real video, ``max_skip`` frames apart at most; ``batch`` clips with one object, fewer
-    with more, so that a step costs about the same.
+    ``video_share`` of the clips are real video, ``max_skip`` frames apart at most, ``crowd_share`` things that look alike, the
+    rest single stills; ``batch`` clips with one object, fewer with more, so that a step costs about the same.
     """
 
     start: float
@@ -143,41 +51,110 @@ class Stage:
     length: int
     batch: int
     video_share: float
+    crowd_share: float
     max_skip: int
 
 
 def stage_at(stages: Sequence[Stage], progress: float) -> Stage:
     """The last stage that has started.
 
-    >>> a, b = (Stage(s, 192, 3, 8, 0.2, 2) for s in (0.0, 0.5))
+    >>> a, b = (Stage(s, 192, 3, 8, 0.2, 0.1, 2) for s in (0.0, 0.5))
     >>> stage_at([a, b], 0.49) is a, stage_at([a, b], 0.5) is b
     (True, True)
     """
     return [stage for stage in stages if stage.start <= progress][-1]
 
 
+class Library:
+    """Packed sources and how often each is drawn from: ``stills`` and ``videos`` map a source's folder in ``cache`` to its
+    share. Sequences named in ``held_out`` ("source/sequence" or the sequence alone) are never drawn.
+
+    Raises :class:`TrainingDataError` where a source is not packed or a held-out sequence is not there.
+    """
+
+    def __init__(
+        self, cache: Path, stills: Mapping[str, float], videos: Mapping[str, float], held_out: Sequence[str] = ()
+    ) -> None:
+        self.stills = [PackedPictures(cache / name) for name in stills]
+        self.videos = [PackedPictures(cache / name) for name in videos]
+        self._still_shares = _normalised(stills.values())
+        self._video_shares = _normalised(videos.values())
+        names = {name for packed in self.videos for name in packed.names}
+        unknown = sorted(set(held_out) - names)
+        if unknown:
+            raise TrainingDataError(f"The held-out sequence {unknown[0]} is in none of {', '.join(videos)}.")
+        self.sequences = [[name for name in packed.names if name not in held_out] for packed in self.videos]
+        self._by_kind: dict[str, list[tuple[int, int, int]]] = {}
+        for source, packed in enumerate(self.stills):
+            for number, kinds in enumerate(packed.kinds):
+                for label, kind in enumerate(kinds, start=1):
+                    if kind:
+                        self._by_kind.setdefault(kind, []).append((source, number, label))
+        self._by_kind = {kind: found for kind, found in sorted(self._by_kind.items()) if len(found) >= 4}
+        self._kind_shares = _normalised([len(found) ** 0.5 for found in self._by_kind.values()])
+
+    def still(self, rng: np.random.Generator) -> Picture:
+        """Some still."""
+        packed = self.stills[int(rng.choice(len(self.stills), p=self._still_shares))]
+        return packed[int(rng.integers(len(packed)))]
+
+    def frames(self, rng: np.random.Generator, length: int, max_skip: int) -> list[Picture]:
+        """Frames of some sequence, in order or backwards."""
+        source = int(rng.choice(len(self.videos), p=self._video_shares))
+        packed, names = self.videos[source], self.sequences[source]
+        numbers = packed.group(names[int(rng.integers(len(names)))])
+        return [packed[numbers[i]] for i in draw_frames(rng, len(numbers), length, max_skip)]
+
+    def cast(self, rng: np.random.Generator, count: int, settings: ClipSettings) -> list[Cutout]:
+        """``count`` things that look alike: of one kind where kinds are known, else one thing and copies in other colours."""
+        actors: list[Cutout] = []
+        if self._by_kind and rng.random() < 0.6:
+            kind = list(self._by_kind)[int(rng.choice(len(self._by_kind), p=self._kind_shares))]
+            known = self._by_kind[kind]
+            for _ in range(3 * count):
+                source, number, label = known[int(rng.integers(len(known)))]
+                found = cut_out(self.stills[source][number], label)
+                if found is not None and len(actors) < count:
+                    actors.append(found)
+        while not actors:
+            picture = self.still(rng)
+            present = objects_of(picture, settings)
+            found = cut_out(picture, int(rng.choice(present))) if len(present) else None
+            if found is not None:
+                actors.append(found)
+        while len(actors) < count:
+            actors.append(look_alike(rng, actors[0]))
+        return actors
+
+
+def _normalised(shares: Any) -> NDArray[np.float64]:
+    values = np.asarray(list(shares), np.float64)
+    return values / values.sum() if len(values) else values
+
+
+_CLIPS_A_BATCH = 64  # at most; a recipe is the batch's number times this, plus the clip's
+
+
 class ClipSource:
-    """Draws batches; the same (seed, number, progress) gives the same batch. Picklable, so that a worker can hold it."""
+    """Draws batches; the same (seed, number, progress, hard clips) gives the same batch. Picklable, so that a worker can
+    hold it. ``hard_share`` of the clips are ones that went badly."""
 
     def __init__(
         self,
-        stills: PackedPictures,
-        videos: PackedPictures,
+        library: Library,
         stages: Sequence[Stage],
         settings: ClipSettings,
         *,
-        held_out: Sequence[str] = (),
         object_shares: Sequence[float] = (0.6, 0.3, 0.1),
+        hard_share: float = 0.0,
         seed: int = 0,
     ) -> None:
-        unknown = sorted(set(held_out) - set(videos.names))
-        if unknown:
-            raise TrainingDataError(f"The held-out sequence {unknown[0]} is not in {videos.folder}.")
-        self.stills, self.videos = stills, videos
+        self.library = library
         self.stages = sorted(stages, key=lambda stage: stage.start)
         self.settings = settings
-        self.sequences = [name for name in videos.names if name not in held_out]
         self.object_shares = np.asarray(object_shares) / np.sum(object_shares)
+        self.hard_share = hard_share
+        self.hard = HardClips(len(object_shares))
         self.seed = seed
 
     def batch(self, number: int, progress: float) -> ClipBatch:
@@ -186,33 +163,48 @@ class ClipSource:
         stage = stage_at(self.stages, progress)
         objects = 1 + int(rng.choice(len(self.object_shares), p=self.object_shares))
         count = max(2, round(stage.batch / (0.5 + 0.5 * objects)))
-        clips = [self._clip(rng, stage, objects) for _ in range(count)]
+        recipes = [number * _CLIPS_A_BATCH + i for i in range(count)]
+        hard = self.hard.recipes(objects)
+        for i in range(count):
+            if hard and rng.random() < self.hard_share:
+                recipes[i] = hard.pop(int(rng.integers(len(hard))))
+        clips = [self.clip(recipe, stage, objects) for recipe in recipes]
         frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).permute(0, 1, 4, 2, 3).contiguous()
-        return ClipBatch(frames, torch.from_numpy(np.stack([clip.labels for clip in clips])), objects)
+        return ClipBatch(frames, torch.from_numpy(np.stack([clip.instances for clip in clips])), objects, recipes)
 
-    def _clip(self, rng: np.random.Generator, stage: Stage, objects: int) -> Clip:
-        donors = [self.stills[int(number)] for number in rng.integers(len(self.stills), size=3)]
-        if rng.random() < stage.video_share:
-            name = self.sequences[int(rng.integers(len(self.sequences)))]
-            numbers = draw_frames(rng, len(self.videos.group(name)), stage.length, stage.max_skip)
-            frames = [self.videos[self.videos.group(name)[i]] for i in numbers]
-            return video_clip(rng, frames, donors, size=stage.size, objects=objects, settings=self.settings)
-        target = self.stills[int(rng.integers(len(self.stills)))]
-        return still_clip(rng, target, donors, size=stage.size, length=stage.length, objects=objects, settings=self.settings)
+    def clip(self, recipe: int, stage: Stage, objects: int) -> Clip:
+        """The clip that ``recipe`` stands for."""
+        rng = np.random.default_rng([self.seed, 1, recipe])
+        library, settings, size, length = self.library, self.settings, stage.size, stage.length
+        donors = [library.still(rng) for _ in range(3)]
+        draw = rng.random()
+        if draw < stage.video_share:
+            frames = library.frames(rng, length, stage.max_skip)
+            other = library.frames(rng, length, stage.max_skip)
+            return video_clip(rng, frames, donors, size=size, objects=objects, settings=settings, elsewhere=other)
+        if draw < stage.video_share + stage.crowd_share:
+            cast_ = library.cast(rng, max(objects, int(rng.integers(2, 5))), settings)
+            return crowd_clip(rng, cast_, donors, size=size, length=length, objects=objects, settings=settings)
+        return still_clip(rng, library.still(rng), donors, size=size, length=length, objects=objects, settings=settings)
 
 
 def draw_frames(rng: np.random.Generator, available: int, length: int, max_skip: int) -> NDArray[np.int64]:
-    """Frame numbers int64 (length,), 1..``max_skip`` apart, forwards or backwards, within 0..``available`` - 1.
+    """Frame numbers int64 (length,), 1..``max_skip`` apart, forwards or backwards, within 0..``available`` - 1; to and fro
+    where the sequence is too short.
 
     >>> draw_frames(np.random.default_rng(0), 3, 3, 9).tolist() in ([0, 1, 2], [2, 1, 0])
     True
+    >>> draw_frames(np.random.default_rng(0), 2, 4, 9).tolist() in ([0, 1, 0, 1], [1, 0, 1, 0])
+    True
     """
     if available < length:
-        raise TrainingDataError(f"A clip needs {length} frames but a training sequence has {available}.")
-    longest = min(max_skip, (available - 1) // max(1, length - 1))
-    numbers = np.concatenate([[0], np.cumsum(rng.integers(1, longest + 1, size=length - 1))])
-    numbers += rng.integers(available - numbers[-1])
-    return cast(NDArray[np.int64], numbers[::-1] if rng.random() < 0.5 else numbers)
+        there_and_back = list(range(available)) + list(range(available - 2, 0, -1))
+        numbers = np.array([there_and_back[i % len(there_and_back)] for i in range(length)], np.int64)
+    else:
+        longest = min(max_skip, (available - 1) // max(1, length - 1))
+        numbers = np.concatenate([[0], np.cumsum(rng.integers(1, longest + 1, size=length - 1))])
+        numbers += rng.integers(available - numbers[-1])
+    return numbers[::-1] if rng.random() < 0.5 else numbers
 
 
 class _Stream(IterableDataset[ClipBatch]):

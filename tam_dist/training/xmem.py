@@ -1,7 +1,8 @@
 """Train the embedded XMem: ``python -m tam_dist.training.xmem CONFIG [key=value …]``.
 
 Runs for a given time rather than a number of steps and may be stopped and started again: everything needed to go on is in
-``out``/checkpoint.pt. ``out``/xmem.safetensors holds the averaged weights of the last checkpoint, ready for inference.
+``out``/checkpoint.pt. ``out``/xmem.safetensors holds the averaged weights of the last checkpoint, ready for inference, and
+``out``/best.safetensors those that did best on the held-out sequences and films.
 """
 
 from __future__ import annotations
@@ -12,128 +13,31 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from tam_dist.errors import ConfigError, TamDistError
+from tam_dist.errors import TamDistError
 from tam_dist.models.lite import LiteTrunk
 from tam_dist.models.xmem.config import SMALL, XMemConfig
 from tam_dist.models.xmem.network import IMAGE_MEAN, IMAGE_STD, XMem
-from tam_dist.models.xmem.weights import save_network
-from tam_dist.training.clips import ClipSettings
+from tam_dist.models.xmem.weights import load_network, save_network
+from tam_dist.training.identity_loss import matching_loss
+from tam_dist.training.packed import PackedPictures
 from tam_dist.training.trunk import load_imagenet_trunk
-from tam_dist.training.video_data import (
-    ClipBatch,
-    ClipSource,
-    ClipStream,
-    PackedPictures,
-    Stage,
-    pack_sequences,
-    pack_stills,
-    split_objects,
-)
+from tam_dist.training.video_data import ClipBatch, ClipSource, ClipStream, Library, split_objects
 from tam_dist.training.xmem_clip import clip_iou, clip_loss, predict_clip
-from tam_dist.training.xmem_validate import region_similarity
-
-# --- settings ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class DataSettings:
-    stills: str = MISSING
-    davis: str = MISSING
-    packed: str = MISSING
-    workers: int = MISSING
-    object_shares: list[float] = MISSING
-    held_out: list[str] = MISSING
-
-
-@dataclass
-class OptimisationSettings:
-    minutes: float = MISSING
-    max_iterations: int = MISSING
-    lr: float = MISSING
-    trunk_lr: float = MISSING
-    weight_decay: float = MISSING
-    clip_norm: float = MISSING
-    warm_up: float = MISSING
-    ema: float = MISSING
-    trunk_frozen: float = MISSING
-    bootstrap: list[float] = MISSING
-    remember: float = MISSING
-    forget_mask: float = MISSING
-    top_k: int = MISSING
-
-
-@dataclass
-class ReportSettings:
-    log_every: int = MISSING
-    checkpoint_minutes: float = MISSING
-    validate_minutes: float = MISSING
-
-
-@dataclass
-class TrainingSettings:
-    """``configs/training/xmem.yaml`` says what each means."""
-
-    out: str = MISSING
-    seed: int = MISSING
-    device: str = MISSING
-    threads: int = MISSING
-    data: DataSettings = MISSING
-    stages: list[Stage] = MISSING
-    optimisation: OptimisationSettings = MISSING
-    reports: ReportSettings = MISSING
-
-
-def load_settings(path: str, overrides: Sequence[str] = ()) -> TrainingSettings:
-    """Raises :class:`ConfigError` where the file, a key or a value is wrong or missing."""
-    try:
-        merged = OmegaConf.merge(
-            OmegaConf.structured(TrainingSettings), OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides))
-        )
-        return cast(TrainingSettings, OmegaConf.to_object(merged))
-    except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"The training setting {error.full_key} cannot be used: {reason}") from error
-    except OSError as error:
-        raise ConfigError(f"The training configuration {path} cannot be read: {error}") from error
-
-
-# --- schedules: functions of progress, the share of the run's time that is over --------------------------------------------
-
-
-def learning_rate(progress: float, warm_up: float) -> float:
-    """Factor on the rates: linear warm-up, then a cosine to 0.01.
-
-    >>> [round(learning_rate(p, 0.01), 3) for p in (0.0, 0.005, 0.01, 1.0)]
-    [0.02, 0.5, 1.0, 0.01]
-    """
-    if progress < warm_up:
-        return max(0.02, progress / warm_up)
-    along = min(1.0, (progress - warm_up) / (1 - warm_up))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along))
-
-
-def hardest_share(progress: float, bootstrap: Sequence[float]) -> float:
-    """Share of pixels that the cross-entropy counts: 1, from ``bootstrap[0]`` falling to ``bootstrap[2]`` at ``bootstrap[1]``.
-
-    >>> [round(hardest_share(p, [0.2, 0.6, 0.25]), 3) for p in (0.1, 0.4, 0.9)]
-    [1.0, 0.625, 0.25]
-    """
-    start, stop, share = bootstrap
-    along = min(1.0, max(0.0, (progress - start) / (stop - start)))
-    return 1 + (share - 1) * along
-
-
-# --- the run -------------------------------------------------------------------------------------------------------------
+from tam_dist.training.xmem_settings import (
+    TrainingSettings,
+    ValidationSettings,
+    hardest_share,
+    learning_rate,
+    load_settings,
+)
+from tam_dist.training.xmem_validate import HeldOut, validate
 
 
 class Trainer:
@@ -152,6 +56,8 @@ class Trainer:
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=o.lr, weight_decay=o.weight_decay)
         self.iteration, self.seconds = 0, 0.0
+        self.first_scores: dict[str, float] = {}
+        self.best = -math.inf
         self._rng = np.random.default_rng(settings.seed)
         self._mean = torch.tensor(IMAGE_MEAN, device=device).view(3, 1, 1)
         self._std = torch.tensor(IMAGE_STD, device=device).view(3, 1, 1)
@@ -163,23 +69,24 @@ class Trainer:
         steps = self.iteration / o.max_iterations if o.max_iterations else 0.0
         return min(1.0, max(steps, self.seconds / (60 * o.minutes)))
 
-    def step(self, batch: ClipBatch) -> dict[str, float]:
-        """One update; returns what is worth logging."""
+    def step(self, batch: ClipBatch) -> tuple[dict[str, float], list[float]]:
+        """One update; returns what is worth logging and each clip's loss."""
         began = time.perf_counter()
         o = self.settings.optimisation
         _freeze(self.network, whole_trunk=self.progress < o.trunk_frozen)
         for group in self.optimiser.param_groups:
             group["lr"] = group["base"] * learning_rate(self.progress, o.warm_up)
         frames = (batch.frames.to(self.device).float() / 255 - self._mean) / self._std
-        labels = batch.labels.to(self.device)
+        instances, labels = batch.instances.to(self.device), batch.labels.to(self.device)
         remembered = [True] + [bool(x) for x in self._rng.random(frames.shape[1] - 1) < o.remember]
         forgetful = torch.from_numpy(self._rng.random(len(frames)) < o.forget_mask).to(self.device)
         first = split_objects(labels[:, 0], batch.objects)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
             prediction = predict_clip(self.network, frames, first, remembered, top_k=o.top_k, forgetful=forgetful)
-        loss = clip_loss(prediction, labels[:, 1:], hardest_share(self.progress, o.bootstrap))
+        losses = clip_loss(prediction, labels[:, 1:], hardest_share(self.progress, o.bootstrap))
+        matching = matching_loss(prediction.features, instances)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (losses.mean() + o.matching * matching).backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), o.clip_norm)
         if bool(torch.isfinite(norm)):
             self.optimiser.step()
@@ -187,8 +94,9 @@ class Trainer:
         self.iteration += 1
         self.seconds += time.perf_counter() - began
         ious = clip_iou(prediction.probabilities, labels[:, 1:])
-        return {
-            "loss": float(loss.detach()),
+        row = {
+            "loss": float(losses.detach().mean()),
+            "matching": float(matching.detach()),
             "gradient": float(norm),
             "iou_first": ious[0],
             "iou_last": ious[-1],
@@ -196,12 +104,31 @@ class Trainer:
             "shrinkage": prediction.shrinkage,
             "key_rms": prediction.key_rms,
         }
+        return row, losses.detach().tolist()
 
     @torch.no_grad()
     def _update_average(self) -> None:
         keep = min(self.settings.optimisation.ema, (1 + self.iteration) / (10 + self.iteration))
         for mine, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mine.lerp_(new, 1 - keep)
+
+    def validate(self, held_out: HeldOut, out: Path) -> dict[str, float]:
+        """Scores of the averaged network. It becomes ``out``/best.safetensors where their mean is the best so far and the
+        guarded ones lie no more than the allowance below those of the network that the run started from."""
+        began = time.perf_counter()
+        scores = validate(self.average, held_out)
+        self.seconds += time.perf_counter() - began  # it is the run's time too: a run must end when it was said to
+        settings = self.settings.validation
+        guarded = {name: value for name, value in scores.items() if name in settings.guard}
+        plain = float(np.mean(list(guarded.values()))) if guarded else 0.0
+        means = [plain] if guarded else []
+        means += [value for name, value in scores.items() if name not in settings.guard and name != "film_right"]
+        summary = {"score": float(np.mean(means)), "plain_J": plain}
+        self.first_scores = self.first_scores or summary
+        if summary["score"] > self.best and plain >= self.first_scores["plain_J"] - settings.allowance:
+            self.best = summary["score"]
+            _replace(self.average, out / "best.safetensors")
+        return summary | scores
 
     def save(self, folder: Path) -> None:
         """Replace ``folder``/checkpoint.pt and ``folder``/xmem.safetensors, each at once."""
@@ -211,11 +138,12 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "iteration": self.iteration,
             "seconds": self.seconds,
+            "first_scores": self.first_scores,
+            "best": self.best,
         }
         torch.save(state, folder / "checkpoint.partial")
         os.replace(folder / "checkpoint.partial", folder / "checkpoint.pt")
-        save_network(self.average, folder / "xmem.partial", half=True)
-        os.replace(folder / "xmem.partial", folder / "xmem.safetensors")
+        _replace(self.average, folder / "xmem.safetensors")
 
     def resume(self, folder: Path) -> bool:
         """Go on from ``folder``/checkpoint.pt; False where there is none.
@@ -230,6 +158,7 @@ class Trainer:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
+            self.first_scores, self.best = dict(state["first_scores"]), float(state["best"])
         except (RuntimeError, KeyError, ValueError) as error:
             raise TamDistError(
                 f"The checkpoint {path} is not of this network; remove it or choose another out folder."
@@ -237,6 +166,12 @@ class Trainer:
         self.iteration, self.seconds = int(state["iteration"]), float(state["seconds"])
         self._rng = np.random.default_rng([self.settings.seed, self.iteration])
         return True
+
+
+def _replace(network: XMem, path: Path) -> None:
+    partial = path.with_suffix(".partial")
+    save_network(network, partial, half=True)
+    os.replace(partial, path)
 
 
 def new_network(config: XMemConfig = SMALL, trunk_weights: str | None = None) -> XMem:
@@ -273,28 +208,42 @@ def train(settings: TrainingSettings, network: XMem | None = None) -> XMem:
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
     data = settings.data
-    stills = pack_stills(Path(data.stills) / "images", Path(data.stills) / "masks", Path(data.packed) / "stills")
-    videos = pack_sequences(Path(data.davis), Path(data.packed) / "davis")
-    source = ClipSource(
-        stills,
-        videos,
-        settings.stages,
-        ClipSettings(),
-        held_out=data.held_out,
-        object_shares=data.object_shares,
-        seed=settings.seed,
-    )
-    trainer = Trainer(settings, network or new_network(), device)
+    library = Library(Path(data.cache), data.stills, data.videos, data.held_out)
+    held_out = load_held_out(Path(data.cache), settings.validation)
+    if network is None:
+        network = load_network(Path(settings.start)).float().requires_grad_() if settings.start else new_network()
+    trainer = Trainer(settings, network, device)
     log = Log(out / "log.jsonl")
     if trainer.resume(out):
         log.write({"resumed": trainer.iteration})
-    stream = ClipStream(source, first=trainer.iteration, workers=data.workers)
-    _loop(trainer, stream, videos, out, log)
+    source = ClipSource(
+        library,
+        settings.stages,
+        settings.clips,
+        object_shares=data.object_shares,
+        hard_share=data.hard_share,
+        seed=settings.seed,
+    )
+    _loop(trainer, source, held_out, out, log)
     return trainer.average
 
 
-def _loop(trainer: Trainer, stream: ClipStream, videos: PackedPictures, out: Path, log: Log) -> None:
+def load_held_out(cache: Path, settings: ValidationSettings) -> HeldOut:
+    """The packed sequences and films that ``settings`` name."""
+    sequences = {}
+    for source, names in settings.sequences.items():
+        packed = PackedPictures(cache / source)
+        for name in names:
+            sequences[name] = [packed[i] for i in packed.group(name)[:: settings.every.get(source, 1)]]
+    films = [(PackedPictures(cache / name), count) for name, count in settings.films.items()]
+    return HeldOut(sequences, films, PackedPictures(cache / settings.backdrops) if films else None)
+
+
+def _loop(trainer: Trainer, source: ClipSource, held_out: HeldOut, out: Path, log: Log) -> None:
     reports, seen = trainer.settings.reports, []
+    if reports.validate_minutes and not trainer.iteration:
+        log.write(_position(trainer) | trainer.validate(held_out, out))  # what the run has to beat
+    stream = ClipStream(source, first=trainer.iteration, workers=trainer.settings.data.workers)
     saved = validated = trainer.seconds
     began, waited = time.perf_counter(), 0.0
     while trainer.progress < 1:
@@ -303,7 +252,9 @@ def _loop(trainer: Trainer, stream: ClipStream, videos: PackedPictures, out: Pat
         batch = next(stream)
         waited += time.perf_counter() - before
         trainer.seconds += time.perf_counter() - before
-        seen.append(trainer.step(batch))
+        row, losses = trainer.step(batch)
+        source.hard.note(batch.objects, batch.recipes, losses)
+        seen.append(row)
         if trainer.iteration % reports.log_every == 0:
             speed = (time.perf_counter() - began) / len(seen)
             log.write(_position(trainer) | _mean(seen) | {"s_per_it": speed, "waiting": waited / len(seen)})
@@ -312,18 +263,11 @@ def _loop(trainer: Trainer, stream: ClipStream, videos: PackedPictures, out: Pat
             trainer.save(out)
             saved = trainer.seconds
         if reports.validate_minutes and trainer.seconds - validated >= 60 * reports.validate_minutes:
-            _validate(trainer, videos, log)
+            log.write(_position(trainer) | trainer.validate(held_out, out))
             validated = trainer.seconds
-    trainer.save(out)
     if reports.validate_minutes:
-        _validate(trainer, videos, log)
-
-
-def _validate(trainer: Trainer, videos: PackedPictures, log: Log) -> None:
-    began = time.perf_counter()
-    scores = region_similarity(trainer.average, videos, trainer.settings.data.held_out)
-    trainer.seconds += time.perf_counter() - began  # it is the run's time too: a run must end when it was said to
-    log.write(_position(trainer) | {"held_out_J": float(np.mean(list(scores.values())))} | scores)
+        log.write(_position(trainer) | trainer.validate(held_out, out))
+    trainer.save(out)
 
 
 def _position(trainer: Trainer) -> dict[str, float]:

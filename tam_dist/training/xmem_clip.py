@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tam_dist.models.xmem.network import KeyFeatures, XMem
-from tam_dist.training.clips import IGNORE
+from tam_dist.training.layers import IGNORE
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,8 @@ class ClipPrediction:
     """``logits`` and ``probabilities``: float32 (B, T - 1, n + 1, H, W) for frames 1..T - 1, background first.
 
     ``top1`` is the mean share of the softmax that falls on the best match: 1 means that matching has saturated and keys no
-    longer learn (it happened with unbounded shrinkage). ``shrinkage`` and ``key_rms`` are means over the clip.
+    longer learn (it happened with unbounded shrinkage). ``shrinkage`` and ``key_rms`` are means over the clip. ``features``
+    are those of frames 0..T - 1.
     """
 
     logits: Tensor
@@ -27,22 +28,34 @@ class ClipPrediction:
     top1: float
     shrinkage: float
     key_rms: float
+    features: list[KeyFeatures]
+
+
+def similarity(features: KeyFeatures, keys: Tensor, shrinkage: Tensor) -> Tensor:
+    """How well each memory element fits each query: float32 (B, N, h·w), at most 0 (paper, equation 2).
+
+    ``keys`` (B, Ck, N) and ``shrinkage`` (B, N) are the memory's.
+    """
+    # differences of large numbers: in bfloat16 they would be off by more than they differ
+    with torch.autocast(keys.device.type, enabled=False):
+        query, selection = features.key.float().flatten(2), features.selection.float().flatten(2)
+        keys = keys.float()
+        squared = keys.square().transpose(1, 2) @ selection
+        crossed = keys.transpose(1, 2) @ (query * selection)
+        distance = squared - 2 * crossed + (selection * query.square()).sum(1, keepdim=True)
+        return -distance * (shrinkage.float() / math.sqrt(keys.shape[1])).unsqueeze(2)
 
 
 def match(features: KeyFeatures, keys: Tensor, shrinkage: Tensor, top_k: int = 0) -> Tensor:
-    """Share of each memory element in each query: float32 (B, N, h·w), each column summing to 1 (paper, equations 2 and 3).
+    """Share of each memory element in each query: float32 (B, N, h·w), each column summing to 1 (paper, equation 3).
 
-    ``keys`` (B, Ck, N) and ``shrinkage`` (B, N) are the memory's; ``top_k`` 0 draws on all N elements.
+    ``top_k`` 0 draws on all N elements.
     """
-    query, selection = features.key.flatten(2), features.selection.flatten(2)
-    squared = keys.square().transpose(1, 2) @ selection
-    crossed = keys.transpose(1, 2) @ (query * selection)
-    distance = squared - 2 * crossed + (selection * query.square()).sum(1, keepdim=True)
-    similarity = -distance * (shrinkage / math.sqrt(keys.shape[1])).unsqueeze(2)
-    if 0 < top_k < similarity.shape[1]:
-        floor = similarity.topk(top_k, dim=1).values[:, -1:]
-        similarity = similarity.masked_fill(similarity < floor, -torch.inf)
-    return torch.softmax(similarity, dim=1)
+    found = similarity(features, keys, shrinkage)
+    if 0 < top_k < found.shape[1]:
+        floor = found.topk(top_k, dim=1).values[:, -1:]
+        found = found.masked_fill(found < floor, -torch.inf)
+    return torch.softmax(found, dim=1)
 
 
 def read(affinity: Tensor, values: Tensor, height: int) -> Tensor:
@@ -115,6 +128,7 @@ def predict_clip(
         top1=float(torch.stack(best).mean()),
         shrinkage=float(everything.shrinkage.detach().mean()),
         key_rms=float(everything.key.detach().square().mean().sqrt()),
+        features=features,
     )
 
 
@@ -129,7 +143,7 @@ def _at(features: KeyFeatures, batch: int, t: int) -> KeyFeatures:
 
 
 def clip_loss(prediction: ClipPrediction, labels: Tensor, hardest: float = 1.0) -> Tensor:
-    """Cross-entropy of the ``hardest`` share of pixels plus dice, averaged over frames; scalar.
+    """Cross-entropy of the ``hardest`` share of pixels plus dice, averaged over frames; (B,), one a clip.
 
     ``labels`` uint8 (B, T - 1, H, W): 0, 1..n, 255 not known.
     """
@@ -139,23 +153,23 @@ def clip_loss(prediction: ClipPrediction, labels: Tensor, hardest: float = 1.0) 
 def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, hardest: float = 1.0) -> Tensor:
     """Mean cross-entropy of each frame's hardest pixels, a share 0..1, so that outlines count for more as training goes on.
 
-    ``logits`` (B, T, n + 1, H, W), ``labels`` uint8 (B, T, H, W).
+    ``logits`` (B, T, n + 1, H, W), ``labels`` uint8 (B, T, H, W); returns (B,).
     """
     pixels = F.cross_entropy(logits.flatten(0, 1), labels.flatten(0, 1).long(), ignore_index=IGNORE, reduction="none")
     flat = pixels.flatten(1)
     if hardest < 1:
         flat = flat.topk(max(1, int(hardest * flat.shape[1])), dim=1).values
-    return flat.mean()
+    return flat.view(*logits.shape[:2], -1).mean((1, 2))
 
 
 def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
     """1 - soft dice of each object in each frame; 0 for a perfect mask, defined where the object is absent.
 
-    ``probabilities`` (B, T, n + 1, H, W), ``labels`` uint8 (B, T, H, W).
+    ``probabilities`` (B, T, n + 1, H, W), ``labels`` uint8 (B, T, H, W); returns (B,).
     """
     p, truth = _known_objects(probabilities, labels)
     overlap = (p * truth).sum((-2, -1))
-    return (1 - (2 * overlap + 1) / (p.sum((-2, -1)) + truth.sum((-2, -1)) + 1)).mean()
+    return (1 - (2 * overlap + 1) / (p.sum((-2, -1)) + truth.sum((-2, -1)) + 1)).mean((1, 2))
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 
 from tam_dist.models.xmem.config import SMALL
 from tam_dist.models.xmem.network import KeyFeatures, XMem, aggregate
-from tam_dist.training.clips import IGNORE
+from tam_dist.training.layers import IGNORE
 from tam_dist.training.xmem_clip import (
     bootstrapped_cross_entropy,
     clip_iou,
