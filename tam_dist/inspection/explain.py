@@ -122,7 +122,7 @@ def write_explanation(found: Explanation, objects: Sequence[TrackedObject], path
 def _draw_row(row: Sequence[Axes], found: Explanation, decision: Decision, tracked: TrackedObject) -> None:
     image, known = found.image, decision.evidence
     shape = image.shape[:2]
-    own = _resized(known.probability, shape) > 0.5
+    own = _resized(known.mask.astype(np.float32), shape) > 0.5
     row[0].imshow(_tinted(image, own, tracked))
     row[1].imshow(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) // 2)
     heat = _resized(known.foreground, shape)

@@ -40,8 +40,11 @@ class Assessment:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of one object in a frame, all (h, w): ``probability`` and ``foreground`` float32 0..1, ``others`` bool."""
+    """What is known of one object in a frame, all (h, w): XMem's ``mask`` and ``others``' bool, ``probability`` and
+    ``foreground`` float32 0..1.
+    """
 
+    mask: BoolArray
     probability: FloatArray
     foreground: FloatArray
     others: BoolArray
@@ -184,9 +187,10 @@ class Assessor:
         height, width = frame.image.shape[-2:]
         full = torch.from_numpy(cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32))
         foreground = frame.padding.crop(full).numpy()
-        others = (winner != 0) & (winner != row + 1)
+        own = winner == row + 1
+        others = (winner != 0) & ~own
         probability = probabilities[row + 1]
-        return Evidence(probability, foreground, others, evidence_points(probability, foreground, others))
+        return Evidence(own, probability, foreground, others, evidence_points(own, probability, foreground, others))
 
     def _weighed(self, object_id: int, known: Evidence, answer: SegmentedMask) -> tuple[SegmentedMask, Answer]:
         size = known.probability.shape
@@ -194,7 +198,7 @@ class Assessor:
         measured = Answer.of(
             np.asarray(small, bool),
             answer.score,
-            probability=known.probability,
+            own=known.mask,
             foreground=known.foreground,
             others=known.others,
             recent_area=self.signals.recent_area(object_id) * small.size,

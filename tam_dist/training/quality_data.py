@@ -82,7 +82,7 @@ def observe(
     def watch(seen: Observation) -> None:
         truth = video.truth[seen.number]
         for decision in seen.decisions:
-            before = mask_iou(decision.evidence.probability > 0.5, truth)
+            before = mask_iou(decision.evidence.mask, truth)
             after = mask_iou(decision.answer.mask, truth)
             if truth.any():
                 examples.answers.append(AnswerExample(video.name, decision.measured, before, after))

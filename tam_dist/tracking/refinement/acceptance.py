@@ -56,16 +56,15 @@ class Answer:
         mask: BoolArray,
         score: float,
         *,
-        probability: FloatArray,
+        own: BoolArray,
         foreground: FloatArray,
         others: BoolArray,
         recent_area: float,
     ) -> Answer:
-        """All planes (h, w) of one size; ``recent_area`` in pixels, 0 where there is none."""
+        """All planes (h, w) of one size, ``own`` XMem's mask; ``recent_area`` in pixels, 0 where there is none."""
         size = int(np.count_nonzero(mask))
         if size == 0:
             return cls(score, 0.0, 0.0, 0.0, 0.0, 0.0)
-        own = probability > 0.5
         soft = mask.astype(np.float32)
         return cls(
             score=score,

@@ -38,10 +38,10 @@ def test_an_answer_is_measured_against_mask_evidence_and_neighbours() -> None:
     mask, others = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
     mask[2:6, 2:8] = True
     others[:, 7] = True
-    found = Answer.of(mask, 0.8, probability=own, foreground=own, others=others, recent_area=12)
+    found = Answer.of(mask, 0.8, own=own > 0.5, foreground=own, others=others, recent_area=12)
     assert found.overlap == pytest.approx(16 / 24)
     assert found.inside == pytest.approx(0.9 * 16 / 24, abs=1e-6)
     assert found.area == 2.0
     assert found.theft == pytest.approx(4 / 24)
-    nothing = Answer.of(np.zeros((8, 8), bool), 0.8, probability=own, foreground=own, others=others, recent_area=12)
+    nothing = Answer.of(np.zeros((8, 8), bool), 0.8, own=own > 0.5, foreground=own, others=others, recent_area=12)
     assert judge(nothing, 0.0, 0.0) is Verdict.EMPTY

@@ -7,10 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tam_dist.tracking.refinement.points import LEAST_SPACING, MAX_NEGATIVE, MAX_POSITIVE, evidence_points
+from tam_dist.tracking.refinement.points import LEAST_SPACING, MAX_NEGATIVE, MAX_POSITIVE, EvidencePoints
+from tam_dist.tracking.refinement.points import evidence_points as points_of
 
 HEIGHT, WIDTH = 48, 64
 NOBODY = np.zeros((HEIGHT, WIDTH), bool)
+
+
+def evidence_points(probability: np.ndarray, foreground: np.ndarray, others: np.ndarray) -> EvidencePoints:
+    """Of an object alone, whose mask is where it is more likely than not."""
+    return points_of(probability > 0.5, probability, foreground, others)
 
 
 def plane(value: float = 0.0) -> np.ndarray:

@@ -1,0 +1,61 @@
+"""The contract: start errors are errors, the fitted model ranks masks it never saw, and observing leaves tracking alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tam_dist.config import load_config
+from tam_dist.evaluation.ranking import auroc, spearman
+from tam_dist.models.checkpoints import resolve
+from tam_dist.models.xmem.weights import load_network
+from tam_dist.tracking.quality.signals import SIGNALS
+from tam_dist.tracking.session import Models
+from tam_dist.training.quality import cross_validate, fit_masks
+from tam_dist.training.quality_data import START_ERRORS, MaskExample, Video, misdrawn, observe
+from tests.tiny import HEIGHT, WIDTH, moving_square, square
+
+
+@pytest.mark.parametrize("error", START_ERRORS)
+def test_a_misdrawn_mask_is_wrong_but_never_empty(error: str) -> None:
+    rng = np.random.default_rng(0)
+    for mask in (square(20, 16), square(0, 0, 2)):
+        drawn = misdrawn(mask, error, rng)
+        assert drawn.dtype == bool
+        assert drawn.any()
+    assert (error == "none") == np.array_equal(misdrawn(square(20, 16), error, rng), square(20, 16))
+
+
+def examples(videos: int = 10, frames: int = 40) -> list[MaskExample]:
+    """Masks whose IoU follows from two of their signals, with noise."""
+    rng = np.random.default_rng(0)
+    found = []
+    for video in range(videos):
+        for _ in range(frames):
+            signals = rng.normal(size=len(SIGNALS)).astype(np.float32)
+            iou = float(1 / (1 + np.exp(-(2 * signals[0] - signals[7] + 0.3 * rng.normal()))))
+            found.append(MaskExample(f"v{video}", signals, iou, bool(signals[1] < -1)))
+    return found
+
+
+def test_the_model_ranks_masks_of_videos_it_never_saw() -> None:
+    data = examples()
+    iou = np.array([e.iou for e in data], np.float32)
+    found = cross_validate(data)
+    assert auroc(found, iou < 0.5) > 0.9
+    assert spearman(found, iou) > 0.9
+    model = fit_masks(data, "digest")
+    scores = model(np.stack([e.signals for e in data]))
+    assert auroc(-scores.absent, np.array([e.absent for e in data])) > 0.85
+
+
+def test_every_predicted_frame_of_a_video_is_an_example() -> None:
+    frames = moving_square(12)
+    truth = np.stack([square((4 + 2 * t) % (WIDTH - 16), 10) for t in range(12)])
+    video = Video("v", frames, truth, truth[0])
+    assert truth.shape == (12, HEIGHT, WIDTH)
+    models = Models(load_network(resolve("embedded", "xmem")))
+    found = observe(video, models, load_config().propagation, None)
+    assert len(found.masks) == 11
+    assert not found.answers
+    assert np.mean([e.iou for e in found.masks]) > 0.5
