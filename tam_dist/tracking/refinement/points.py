@@ -40,9 +40,10 @@ class EvidencePoints:
 def evidence_points(mask: BoolArray, probability: FloatArray, foreground: FloatArray, others: BoolArray) -> EvidencePoints:
     """Points for one object.
 
-    ``mask`` bool (h, w), the predicted one, and ``probability`` float32 (h, w) 0..1 behind it; ``foreground`` float32 (h, w) 0..1, the share of affinity on the
-    object, brought to the frame's size; ``others`` bool (h, w), pixels of other objects' masks. At most ``MAX_POSITIVE`` and
-    ``MAX_NEGATIVE`` points, apart by the spacing, inside the picture; none where the mask is empty and nothing matches.
+    ``mask`` bool (h, w), the predicted one, and ``probability`` float32 (h, w) 0..1 behind it; ``foreground`` float32 (h, w)
+    0..1, the share of affinity on the object, brought to the frame's size; ``others`` bool (h, w), pixels of other objects'
+    masks. At most ``MAX_POSITIVE`` and ``MAX_NEGATIVE`` points, apart by the spacing, inside the picture; none where the mask
+    is empty and nothing matches.
     """
     support = mask if mask.any() else foreground > SURE
     if not support.any():
