@@ -26,7 +26,7 @@ test: lint
 
 # Each prints what it measures; those that need arguments say so. They are no tests: timings decide nothing.
 bench: env
-	for script in flat_memory xmem_memory mask_store; do $(BIN)/python -m tests.benchmarks.$$script || exit 1; done
+	for script in flat_memory xmem_memory mask_store export; do $(BIN)/python -m tests.benchmarks.$$script || exit 1; done
 
 # The tools that read what we export, for tests/tam_dist/export/test_readers.py, which is skipped without them.
 readers: env

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from xml.parsers import expat
@@ -302,36 +303,31 @@ class _CvatReader:
         return next(f"{name} {n}" for n in range(2, 1 << 16) if f"{name} {n}" not in taken)
 
 
-class _opened:  # noqa: N801 (used as a function)
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The XML of a file or of CVAT's zip, read as a stream, nothing unpacked to the disk."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            yield file
+        return
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(_only_xml(archive, path)) as file:
+            yield file
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:  # the last: encrypted
+        raise MaskFileError(f"{path} cannot be unpacked ({error}): download it again.") from error
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._close: list[Callable[[], None]] = []
 
-    def __enter__(self) -> IO[bytes]:
-        if not zipfile.is_zipfile(self._path):
-            file = self._path.open("rb")
-            self._close.append(file.close)
-            return file
-        archive = zipfile.ZipFile(self._path)
-        self._close.append(archive.close)
-        members = [m for m in archive.infolist() if m.filename.rpartition("/")[2] == "annotations.xml"]
-        if len(members) != 1:
-            raise MaskFileError(f"{self._path} holds {len(members)} files annotations.xml, and one is expected: check it.")
-        (member,) = members
-        if member.file_size > _MOST_BYTES or member.file_size > _MOST_RATIO * max(member.compress_size, 1 << 10):
-            raise MaskFileError(
-                f"{self._path}: annotations.xml would unpack to {member.file_size >> 20} MiB from {member.compress_size >> 10} "
-                "KiB, which looks like a zip bomb: unpack it yourself if it is none."
-            )
-        file = io.BufferedReader(archive.open(member))  # type: ignore[arg-type]
-        self._close.append(file.close)
-        return file
-
-    def __exit__(self, *_: object) -> None:
-        for close in reversed(self._close):
-            close()
+def _only_xml(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+    members = [m for m in archive.infolist() if m.filename.rpartition("/")[2] == "annotations.xml"]
+    if len(members) != 1:
+        raise MaskFileError(f"{path} holds {len(members)} files annotations.xml, and one is expected: check it.")
+    (member,) = members
+    if member.file_size > _MOST_BYTES or member.file_size > _MOST_RATIO * max(member.compress_size, 1 << 10):
+        raise MaskFileError(
+            f"{path}: annotations.xml would unpack to {member.file_size >> 20} MiB from {member.compress_size >> 10} KiB, "
+            "which looks like a zip bomb: unpack it yourself if it is none."
+        )
+    return member
 
 
 def _exported_names(path: Path) -> dict[int, str]:

@@ -20,6 +20,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("form", FORMATS)
 def test_memory_does_not_grow_with_length(form: str, project: Path, tmp_path: Path) -> None:
     short, long = (measure(project, form, tmp_path, frames).peak for frames in (FRAMES // 20, FRAMES))

@@ -228,6 +228,15 @@ def bomb(folder: Path, project: Project) -> Path:
     return folder / "bomb.zip"
 
 
+def cut_zip(folder: Path, project: Project) -> Path:
+    with zipfile.ZipFile(folder / "cut.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("annotations.xml", _MASK.format(rle=", ".join(map(str, range(4000))), left=0))
+    data = bytearray((folder / "cut.zip").read_bytes())
+    data[200:260] = bytes(60)
+    (folder / "cut.zip").write_bytes(data)
+    return folder / "cut.zip"
+
+
 _MASK = (
     '<annotations><image id="0" name="a.png" width="63" height="47"><mask label="cat" occluded="0" rle="{rle}" left="{left}" '
     'top="0" width="4" height="4"/></image></annotations>'
@@ -248,6 +257,7 @@ _COCO = (
         (other_frames, ["5000..5000", "--first-frame"]),
         (empty_folder, ["no PNG"]),
         (bomb, ["bomb.zip", "zip bomb"]),
+        (cut_zip, ["cut.zip"]),
         (_text("a.json", "{"), ["a.json", "not JSON"]),
         (_text("a.json", "[1, 2]"), ["a.json", "annotations"]),
         (_text("a.json", '{"annotations": [{"image_id": 3}], "images": []}'), ["a.json", "damaged"]),
