@@ -302,7 +302,7 @@ def test_a_disk_that_cannot_be_written_is_named_and_loses_nothing(
     ran = tam_dist_command(*command)
     assert_one_sentence(ran, 5, *words)
     monkeypatch.setattr(location, "replace_file", real)
-    assert tam_dist.Project.open(tmp_path / "p").status.frames_done == 16
+    assert tam_dist.Project.open(tmp_path / "p").status.frames_done in (16, 24)  # a write that was under way may still succeed
     assert tam_dist_command(*command).code == 0
 
 
