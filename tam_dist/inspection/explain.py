@@ -35,6 +35,8 @@ from tam_dist.types import BoolArray, FrameChunk, StepResult, TrackedObject, UIn
 
 _GROUND, _INK, _DIM = "#131418", "#eceef2", "#8b909c"
 _GOOD, _BAD = "#4cc38a", "#ff6369"
+#: Inches of the picture, and of a row's captions; the gap between pictures as a share of its width.
+_WIDTH, _CAPTIONS, _GAP = 16.0, 0.85, 0.01
 #: Objects to one picture, the worst first.
 MAX_OBJECTS = 6
 
@@ -110,9 +112,11 @@ def write_explanation(found: Explanation, objects: Sequence[TrackedObject], path
     """A row an object: XMem's mask, memory's evidence with the points, SAM's mask, and the decision in words."""
     rows = max(1, len(found.decisions))
     aspect = found.image.shape[0] / found.image.shape[1]
-    figure = Figure(figsize=(16, 0.9 + rows * (0.7 + 4.9 * aspect)), facecolor=_GROUND, layout="constrained")
-    axes = figure.subplots(rows, 3, squeeze=False)
-    figure.suptitle(f"frame {found.number}", color=_INK, fontsize=13, x=0.01, ha="left")
+    picture = _WIDTH * (1 - 4 * _GAP) / 3 * aspect
+    height = rows * (picture + _CAPTIONS)
+    figure = Figure(figsize=(_WIDTH, height), facecolor=_GROUND)
+    space = {"left": _GAP, "right": 1 - _GAP, "top": 1 - 0.45 / height, "bottom": 0.4 / height}
+    axes = figure.subplots(rows, 3, squeeze=False, gridspec_kw={**space, "wspace": 3 * _GAP, "hspace": _CAPTIONS / picture})
     names = {o.id: o for o in objects}
     for row, decision in zip(axes, found.decisions, strict=False):
         _draw_row(row, found, decision, names[decision.object_id])
@@ -138,8 +142,8 @@ def _draw_row(row: Sequence[Axes], found: Explanation, decision: Decision, track
             ax.plot(x, y, mark, color=colour, markersize=11, markeredgecolor="black")
     accepted = decision.verdict is Verdict.ACCEPTED
     titles = (
-        f"{tracked.name}: XMem's mask, score {decision.quality:.2f}",
-        "memory's evidence: bright matches the object; points for SAM",
+        f"frame {found.number}, {tracked.name}: XMem's mask, score {decision.quality:.2f}",
+        "where memory matches the object, and points for SAM",
         f"SAM's mask, expected {decision.measured.expected_iou:.2f} (its own score {decision.measured.score:.2f})",
     )
     for ax, title in zip(row, titles, strict=True):
@@ -147,7 +151,7 @@ def _draw_row(row: Sequence[Axes], found: Explanation, decision: Decision, track
         ax.axis("off")
     verdict = "takes its place" if accepted else f"not taken: {decision.verdict}"
     spoken = verdict if found.asked else f"the tracker did not ask; if it had: {verdict}"
-    row[2].text(0, -0.03, spoken, transform=row[2].transAxes, color=_GOOD if accepted else _DIM, fontsize=11, va="top")
+    row[0].text(0, -0.03, spoken, transform=row[0].transAxes, color=_GOOD if accepted else _DIM, fontsize=11, va="top")
 
 
 def _resized(plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
