@@ -2,7 +2,8 @@
 
 Every sequence is tracked with refinement off, on and deferred (``--modes``). Beside J&F it tells the same over the frames that
 a mode touched (their masks came from SAM), against those frames without it; the share of frames touched; seconds; and how well
-the stored quality ranks the masks it belongs to by their IoU.
+the stored quality ranks the masks it belongs to by their IoU. ``--oracle`` (one object a sequence) adds what step 3 would give
+with a SAM that always finds the object, at the embedded one's resolution: its bound.
 """
 
 from __future__ import annotations
@@ -11,21 +12,33 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
 
+from storage.project_store import ProjectStore
 from tam_dist.config import Config, load_config
+from tam_dist.due import due_work
 from tam_dist.evaluation.davis import VideoSequence, find_sequences
 from tam_dist.evaluation.metrics import contour_accuracy, region_similarity
 from tam_dist.evaluation.protocol import INITIALISATIONS, Initialisation, prompts_of
 from tam_dist.evaluation.ranking import auroc, spearman
+from tam_dist.media.reader import open_video
+from tam_dist.models.checkpoints import resolve
+from tam_dist.models.runtime import configure_torch
 from tam_dist.models.sam.opening import open_segmenter
+from tam_dist.models.xmem.weights import load_network
 from tam_dist.preparation import prepare, settle
 from tam_dist.project import Project
 from tam_dist.running import run_inline
-from tam_dist.types import Origin, Prompt
+from tam_dist.tracking.quality.model import scorer_for
+from tam_dist.tracking.session import Models, TrackingSession
+from tam_dist.training.quality_data import Video, track_video
+from tam_dist.types import ObjectQuery, Origin, Prompt, SegmentedMask, UInt8Array
 
 
 @dataclass(eq=False)
@@ -57,6 +70,41 @@ def measure(sequence: VideoSequence, prompts: list[Prompt], config: Config, fold
         tally.refined.append(origin[list(chosen), column] == Origin.REFINED)
 
 
+class Oracle:
+    """Answers with the truth as 88 cells a side show it, which is what the embedded SAM's masks are made of."""
+
+    def __init__(self, truths: Sequence[np.ndarray]) -> None:
+        self._truths = truths
+
+    def segment(
+        self, frame: UInt8Array, queries: Sequence[ObjectQuery], *, frame_key: Hashable | None = None
+    ) -> list[SegmentedMask]:
+        assert isinstance(frame_key, int)
+        truth = self._truths[frame_key].astype(np.float32)
+        side = max(truth.shape)
+        cells = tuple(max(1, round(88 * n / side)) for n in truth.shape[::-1])
+        coarse = cv2.resize(cv2.resize(truth, cells, interpolation=cv2.INTER_AREA), truth.shape[::-1])
+        return [SegmentedMask(q.object_id, np.asarray(coarse > 0.5), 0.95) for q in queries]
+
+
+def bound(sequence: VideoSequence, prompts: list[Prompt], config: Config, folder: Path) -> float:
+    """J&F with the oracle."""
+    job = prepare(str(sequence.frames), prompts, str(folder), config)
+    device = configure_torch(config.runtime)
+    weights = resolve(config.models.xmem, "xmem")
+    models = Models(load_network(weights, device), scorer_for(weights), device)
+    truths = [sequence.labels(i) == 1 for i in range(len(sequence.label_files()))]
+    with open_video(sequence.frames) as reader:
+        frames = reader.read(0, len(truths))
+    spec = due_work(ProjectStore.open(job.project, write=False)).spec
+    with torch.inference_mode():
+        labels = track_video(
+            TrackingSession(spec, models), Video(sequence.name, frames, np.stack(truths), truths[0]), Oracle(truths)
+        )
+    pairs = [(labels[i] == 1, truths[i]) for i in range(1, len(truths) - 1)]
+    return float(np.mean([[region_similarity(a, b), contour_accuracy(a, b)] for a, b in pairs]))
+
+
 def summary(tally: Tally, off: Tally) -> dict[str, float]:
     """J&F as DAVIS means them (over objects), over the touched frames, and of the scores."""
     j, quality = np.concatenate(tally.j), np.concatenate(tally.quality)
@@ -84,20 +132,26 @@ def main() -> None:
     parser.add_argument("--sequences", type=lambda text: text.split(","))
     parser.add_argument("--init", choices=sorted(INITIALISATIONS), default="mask")
     parser.add_argument("--modes", type=lambda text: text.split(","), default=["off", "on", "deferred"])
+    parser.add_argument("--oracle", action="store_true")
     parser.add_argument("--keep", type=Path, help="where each frame's figures are kept, as .npz")
     parser.add_argument("settings", nargs="*")
     asked = parser.parse_args()
     init: Initialisation = INITIALISATIONS[asked.init]
     tallies = {mode: Tally() for mode in asked.modes}
     configs = {mode: settle(load_config([*asked.settings, f"refinement.mode={mode}"])) for mode in asked.modes}
+    load_on, bounds = settle(load_config([*asked.settings, "refinement.mode=on"])), list[float]()
     segmenter = open_segmenter(configs[asked.modes[0]]) if init == "click" else None
     for sequence in find_sequences(asked.root, asked.year, asked.sequences):
         prompts = prompts_of(sequence, init, 3, segmenter)
         with tempfile.TemporaryDirectory() as folder:
             for mode, config in configs.items():
                 measure(sequence, prompts, config, Path(folder) / mode, tallies[mode])
+            if asked.oracle:
+                bounds.append(bound(sequence, prompts, load_on, Path(folder) / "oracle"))
         last = {mode: f"{(t.j[-1].mean() + t.f[-1].mean()) / 2:.3f}" for mode, t in tallies.items()}
         print(sequence.name, json.dumps(last), flush=True)
+    if bounds:
+        print("oracle", round(float(np.mean(bounds)), 4))
     for mode, tally in tallies.items():
         print(mode, json.dumps({k: round(v, 4) for k, v in summary(tally, tallies[asked.modes[0]]).items()}), flush=True)
         if asked.keep is not None:
