@@ -200,9 +200,9 @@ class ProjectStore:
         """The commit record of a committed chunk, else None."""
         return self._commits.get(chunk) if chunk in self.committed else None
 
-    def records(self) -> dict[int, CommitRecord]:
-        """Of all committed chunks whose record can be read."""
-        found = self._commits.read_all(self.committed)
+    def records(self, chunks: Collection[int] | None = None) -> dict[int, CommitRecord]:
+        """Of all committed chunks (or those of ``chunks``) whose record can be read."""
+        found = self._commits.read_all(self.committed if chunks is None else self.committed.intersection(chunks))
         return {chunk: record for chunk, record in found.items() if record is not None}
 
     def commit(self, result: ChunkResult, checkpoint: bytes | None = None) -> CommitRecord:

@@ -17,6 +17,7 @@ from storage.prompt_log import active
 from tam_dist.config import deciding_settings, from_dict
 from tam_dist.errors import SchemaError
 from tam_dist.tracking.basis import digest_of, first_frames
+from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.snapshot import is_readable
 from tam_dist.tracking.spec import SessionSpec, SessionStart
 from tam_dist.types import Prompt
@@ -52,15 +53,34 @@ def due_work(store: ProjectStore) -> DueWork:
     return DueWork(spec, frozenset(range(spec.chunk_count)) - records.keys(), stale)
 
 
-def start_of(store: ProjectStore, work: DueWork) -> tuple[int, SessionStart]:
-    """The chunk to go on at, and what the session that does is opened from: the newest checkpoint before what is due that this
-    version reads, and where there is none, the first frame.
+def passes_due(work: DueWork) -> tuple[Pass, ...]:
+    """Those of the video's passes that have something to do."""
+    due = work.missing | work.stale
+    return tuple(each for each in work.spec.passes if not due.isdisjoint(each.chunks))
+
+
+@dataclass(frozen=True)
+class PassStart:
+    """``next_chunk`` is the one to go on at, ``done`` are the pass's chunks of which all is stored that it makes."""
+
+    next_chunk: int
+    done: frozenset[int]
+    session: SessionStart
+
+
+def start_of(store: ProjectStore, spec: SessionSpec, each: Pass) -> PassStart:
+    """Where a pass goes on: behind the newest checkpoint before what is due of it that this version reads, and where there is
+    none, at its first frame.
     """
-    newest = store.checkpoint(work.first, is_readable)
-    if newest is None:
-        return 0, SessionStart(work.spec)
+    prompts = store.prompts()
+    records = store.records(each.chunks)
+    done = frozenset(chunk for chunk, record in records.items() if _holds(record, spec, prompts))
+    due = next((chunk for chunk in each.chunks if chunk not in done), each.chunks.stop)
+    newest = store.checkpoint(due, is_readable)
+    if newest is None or newest[0] < each.first:
+        return PassStart(each.chunks.start, done, SessionStart(spec, None, each))
     chunk, state = newest
-    return chunk + 1, SessionStart(work.spec, state)
+    return PassStart(chunk + 1, done, SessionStart(spec, state, each))
 
 
 def session_spec(manifest: Manifest, prompts: Sequence[Prompt]) -> SessionSpec:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,8 +20,10 @@ from tam_dist.coordination.calls import (
     CloseSession,
     CloseVideo,
     Decode,
+    OpenPass,
     OpenProject,
     OpenSession,
+    PassReceipt,
     Payload,
     ProjectReceipt,
     Receipt,
@@ -33,6 +35,7 @@ from tam_dist.coordination.calls import (
     Write,
 )
 from tam_dist.errors import WorkerDiedError
+from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.spec import SessionSpec, SessionStart
 from tam_dist.types import (
     ChunkResult,
@@ -143,6 +146,7 @@ class StandInPropagator:
             case OpenSession():
                 start: SessionStart = payloads[0]
                 session = self._sessions[call.generation] = _Session(start.spec, self._pace)
+                session.next_chunk = 0 if start.over is None else start.over.chunks.start
                 if start.checkpoint is not None:
                     session.restore(start.checkpoint)
                 return Receipt(watch.seconds), None
@@ -211,16 +215,22 @@ class NullDecoder:
 
 
 class NullWriter:
-    """Takes chunks and forgets them: every project is new, and about ``spec``."""
+    """Takes chunks and forgets them: every project is new, about ``spec``, and tracked in the passes that ``passes`` has for
+    its name.
+    """
 
-    def __init__(self, spec: SessionSpec) -> None:
+    def __init__(self, spec: SessionSpec, passes: Callable[[str], tuple[Pass, ...]]) -> None:
         self._spec = spec
+        self._passes = passes
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         watch = Stopwatch()
         match call:
             case OpenProject():
-                return ProjectReceipt(watch.seconds, 0, frozenset()), SessionStart(self._spec)
+                return ProjectReceipt(watch.seconds, self._passes(call.video), frozenset()), self._spec
+            case OpenPass():
+                start = SessionStart(self._spec, None, call.plan)
+                return PassReceipt(watch.seconds, call.plan.chunks.start, frozenset()), start
             case Write() | CloseProject():
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)

@@ -1,16 +1,16 @@
-"""Which worker a video uses: propagators by free places, decoders and writers near them, refiners in turn."""
+"""Which worker a pass uses: propagators by free places, decoders and writers near them, refiners in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from tam_dist.coordination.calls import Executor, Role, WorkerId
-from tam_dist.coordination.video import VideoRun
+from tam_dist.coordination.video import PassRun, VideoRun
 
 
 class Assignment:
-    """A video keeps its propagator (which holds its memory), decoder (which holds its open file) and writer (which holds its
-    lock); requests to refiners, which hold nothing, go round.
+    """A pass keeps its propagator (which holds its memory) and decoder (which holds its open file), a video its writer (which
+    holds its lock); requests to refiners, which hold nothing, go round.
     """
 
     def __init__(self, executor: Executor, sessions_per_propagator: int) -> None:
@@ -19,32 +19,42 @@ class Assignment:
         self._turn = 0
 
     def free_propagator(self, active: Sequence[VideoRun], own: WorkerId | None = None) -> WorkerId | None:
-        """The propagator with the fewest videos, if it has a place left; ``own`` on a tie."""
+        """The propagator with the fewest passes, if it has a place left; ``own`` on a tie."""
         load = dict.fromkeys(self._executor.workers(Role.PROPAGATOR), 0)
         for run in active:
-            if run.propagator in load:
-                load[run.propagator] += 1
+            for worker in run.propagators:
+                if worker in load:
+                    load[worker] += 1
         best = min(load, key=lambda w: (load[w], w != own, w.number))
         return best if load[best] < self._sessions else None
 
-    def partner(self, role: Role, run: VideoRun, active: Sequence[VideoRun]) -> WorkerId:
-        """The video's decoder or writer: the one it has, as long as that can take work, else the one with the fewest videos; on
-        a tie the one with the propagator's number, which executors put near it.
-        """
-        workers = self._executor.workers(role)
-        own = run.decoder if role is Role.DECODER else run.writer
-        if own is not None and own in workers:
-            return own
-        near = 0 if run.propagator is None else run.propagator.number % len(workers)
-        load = dict.fromkeys(workers, 0)
-        for other in active:
-            used = other.decoder if role is Role.DECODER else other.writer
-            if other is not run and used in load:
-                load[used] += 1
-        return min(load, key=lambda w: (load[w], w.number != near, w.number))
+    def decoder(self, each: PassRun, active: Sequence[VideoRun]) -> WorkerId:
+        """The pass's own, as long as that can take work; see :meth:`_partner`."""
+        used = [o.decoder for run in active for o in run.open.values() if o is not each]
+        return self._partner(Role.DECODER, each.decoder, each.propagator, used)
+
+    def writer(self, run: VideoRun, place: WorkerId | None, active: Sequence[VideoRun]) -> WorkerId:
+        """The video's own, as long as that can take work; see :meth:`_partner`."""
+        return self._partner(Role.WRITER, run.writer, place, [other.writer for other in active if other is not run])
 
     def refiner(self) -> WorkerId:
         """The next one in turn."""
         workers = self._executor.workers(Role.REFINER)
         self._turn += 1
         return workers[self._turn % len(workers)]
+
+    def _partner(
+        self, role: Role, own: WorkerId | None, propagator: WorkerId | None, used: Sequence[WorkerId | None]
+    ) -> WorkerId:
+        """``own`` where that is there, else the least used; on a tie the one with the propagator's number, which executors
+        put near it.
+        """
+        workers = self._executor.workers(role)
+        if own is not None and own in workers:
+            return own
+        near = 0 if propagator is None else propagator.number % len(workers)
+        load = dict.fromkeys(workers, 0)
+        for worker in used:
+            if worker in load:
+                load[worker] += 1
+        return min(load, key=lambda w: (load[w], w.number != near, w.number))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from tam_dist.tracking.passes import Pass
+
 #: Opaque to the scheduler.
 Payload = Any
 
@@ -39,10 +41,10 @@ class WorkerId:
 
 @dataclass(frozen=True)
 class Call:
-    """``video`` is the project's location, which is also a video's identity. ``generation`` is its session's: a scheduler
-    gives each session that it opens another one, of whatever video, so an answer of an earlier session, or of an earlier
-    life of a video that was cancelled and submitted again, is known as stale and dropped. (Counted for each life from 0, 300
-    random schedules of cancelling and submitting again gave 34 wrong chunks.)
+    """``video`` is the project's location, which is also a video's identity. ``generation`` is its session's (or, of calls that
+    belong to no pass, the video's own): a scheduler gives each session that it opens another one, of whatever video, so an
+    answer of an earlier session, or of an earlier life of a video that was cancelled and submitted again, is known as stale
+    and dropped. (Counted for each life from 0, 300 random schedules of cancelling and submitting again gave 34 wrong chunks.)
     """
 
     video: str
@@ -51,23 +53,35 @@ class Call:
 
 @dataclass(frozen=True)
 class OpenProject(Call):
-    """Writer: take the project's lock and see what is to be done. Receipt: :class:`ProjectReceipt`; payload: SessionStart."""
+    """Writer: take the project's lock and see what is to be done. Receipt: :class:`ProjectReceipt`; payload: SessionSpec."""
+
+
+@dataclass(frozen=True)
+class OpenPass(Call):
+    """Writer: see where a pass goes on (payload: the SessionSpec that the project's opening gave: what is asked for does not
+    change while a video is tracked). Receipt: :class:`PassReceipt`; payload: SessionStart.
+    """
+
+    plan: Pass
 
 
 @dataclass(frozen=True)
 class OpenSession(Call):
-    """Propagator: open a session (payload: the SessionStart that the project's opening gave)."""
+    """Propagator: open a session (payload: the SessionStart that the pass's opening gave)."""
 
 
 @dataclass(frozen=True)
 class Decode(Call):
-    """Decoder: one chunk. Payload: FrameChunk."""
+    """Decoder: one chunk. Payload: FrameChunk. Those of one ``lane`` follow on each other, so that a reader of its own for each
+    seldom has to jump.
+    """
 
     uri: str
     reader: str
     on_damage: str
     chunk_size: int
     chunk: int
+    lane: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,9 +116,12 @@ class Segment(Call):
 
 @dataclass(frozen=True)
 class Write(Call):
-    """Writer: commit a finished chunk, keep its checkpoint (payload: StepResult, with either or both)."""
+    """Writer: commit a finished chunk, keep its checkpoint (payload: StepResult, with either or both). Masks of a ``backward``
+    pass are filled into those stored.
+    """
 
     chunk: int
+    backward: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +131,7 @@ class CloseSession(Call):
 
 @dataclass(frozen=True)
 class CloseVideo(Call):
-    """Decoder: forget the video's reader."""
+    """Decoder: forget the video's readers."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +154,22 @@ class Receipt:
 
 @dataclass(frozen=True)
 class ProjectReceipt(Receipt):
-    """``next_chunk``: the first one to track, after the checkpoint handed out; ``committed``: the chunks whose stored masks
-    are what the project asks for now. The others are due.
+    """``passes`` are those that have something due; ``committed`` the chunks whose stored masks are what the project asks for
+    now.
+    """
+
+    passes: tuple[Pass, ...]
+    committed: frozenset[int]
+
+
+@dataclass(frozen=True)
+class PassReceipt(Receipt):
+    """``next_chunk``: the first one to track, after the checkpoint handed out; ``done``: the pass's chunks of which all is
+    stored that it makes.
     """
 
     next_chunk: int
-    committed: frozenset[int]
+    done: frozenset[int]
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,18 @@
 It reacts to completions: each one frees a credit or finishes a piece, and whatever became possible is submitted at once.
 Three rules give the guarantees:
 
-* **Credits.** A video has at most ``credits.decoded_chunks`` chunks decoded ahead, one chunk with the tracker and
-  ``credits.writes`` being written, so memory does not depend on a video's length.
-* **Run until it must wait.** A step that needs the segmentation model returns; its video waits for the refiner while the
-  propagator takes another video's step. (Measured with two videos, 20 ms a frame and 150 ms of SAM every eighth: the GPU
+* **Credits.** A pass has at most ``credits.decoded_chunks`` chunks decoded ahead, one chunk with the tracker and
+  ``credits.writes`` being written, and there are only as many passes at a time as propagators have places, so memory does
+  not depend on a video's length.
+* **Run until it must wait.** A step that needs the segmentation model returns; its pass waits for the refiner while the
+  propagator takes another's step. (Measured with two videos, 20 ms a frame and 150 ms of SAM every eighth: the GPU
   was used 93 % of the time, against 51 % when the actor itself waits.)
 * **Replay from a checkpoint, never retry.** A recurrent tracker whose step is retried on an empty state gives wrong masks
   without any error. So a lost step ends the session's generation: the next one is opened from the newest checkpoint and
   tracks again from there; stale answers are known by their generation, which no other session ever has, and dropped.
+
+A video's passes run at the same time on any propagators; those of videos that have begun take free places before further
+videos do.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from tam_dist.config import Config
 from tam_dist.coordination.assignment import Assignment
@@ -29,8 +34,10 @@ from tam_dist.coordination.calls import (
     Completion,
     Decode,
     Executor,
+    OpenPass,
     OpenProject,
     OpenSession,
+    PassReceipt,
     Payload,
     ProjectReceipt,
     Resume,
@@ -56,7 +63,7 @@ from tam_dist.coordination.events import (
     VideoStarted,
     WorkerDied,
 )
-from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
+from tam_dist.coordination.video import FINAL, PassRun, VideoJob, VideoRun, VideoState
 from tam_dist.errors import PayloadLostError, TamDistError, WorkerDiedError
 
 
@@ -95,10 +102,10 @@ class Scheduler:
             run.stopping = True
             if run.state is VideoState.WAITING:
                 self._end(run, VideoState.STOPPED)
-            elif run.state is VideoState.STARTING and run.propagator is None:
+            elif run.state is VideoState.STARTING and run.place is None:
                 self._close(run, VideoState.STOPPED)  # it waits for a place, with nothing to be saved
             else:
-                self._advance(run)
+                self._advance_all(run)
 
     def cancel(self, video: str) -> None:
         """End one video; what is committed stays. One that has ended or is about to keeps the end it has: a cancellation that
@@ -111,12 +118,12 @@ class Scheduler:
             self._close(run, VideoState.CANCELLED)
 
     def pause(self, video: str) -> None:
-        """Submit no further chunk of the video until ``unpause``; its memory stays on the propagator."""
+        """Submit no further chunk of the video until ``unpause``; its memory stays on the propagators."""
         self._runs[video].paused = True
 
     def unpause(self, video: str) -> None:
         self._runs[video].paused = False
-        self._advance(self._runs[video])
+        self._advance_all(self._runs[video])
 
     @property
     def videos(self) -> Sequence[VideoRun]:
@@ -142,163 +149,215 @@ class Scheduler:
             self._handle(completion)
 
     def _start_waiting(self) -> None:
-        """Those that lost their propagator first: they have begun, and hold their locks."""
+        """Passes of videos that have begun first, and of these the ones that lost their propagator: they hold their locks."""
         for run in self._active():
-            if run.state is VideoState.STARTING and run.propagator is None and not self._open(run):
+            if run.state is VideoState.STARTING and run.place is None and not self._open(run):
                 return
+            while run.state is VideoState.TRACKING and run.waiting and not run.stopping:
+                if not self._open_pass(run, run.waiting[0]):
+                    return
+                run.waiting.pop(0)
         while self._waiting:
             run = self._waiting[0][2]
             if run.state is VideoState.WAITING and not self._open(run):
                 return
             heapq.heappop(self._waiting)  # started, or cancelled or stopped meanwhile
 
-    def _open(self, run: VideoRun, own: WorkerId | None = None) -> bool:
-        """Begin a session on a propagator that has a place, ``own`` where that is as good as others; False if none has."""
-        run.propagator = self._assignment.free_propagator(self._active(), own)
-        if run.propagator is None:
+    def _open(self, run: VideoRun) -> bool:
+        """Take a place with a propagator and open the project; False if there is none."""
+        place = self._assignment.free_propagator(self._active())
+        if place is None:
             return False
         self._started[run.job.project] = run
         run.begin(next(self._generations))
-        run.writer = self._assignment.partner(Role.WRITER, run, self._active())
-        run.decoder = self._assignment.partner(Role.DECODER, run, self._active())
+        run.place = place
+        run.writer = self._assignment.writer(run, place, self._active())
         self._submit(run.writer, OpenProject(run.job.project, run.generation))
         return True
+
+    def _open_pass(self, run: VideoRun, each: PassRun, own: WorkerId | None = None) -> bool:
+        """Begin a session on a propagator that has a place, ``own`` where that is as good as others; False if none has."""
+        place = self._assignment.free_propagator(self._active(), own)
+        if place is None:
+            return False
+        each.begin(next(self._generations))
+        each.propagator = place
+        self._give_decoder(run, each)
+        run.open[each.generation] = each
+        self._submit(run.writer, OpenPass(run.job.project, each.generation, each.plan), run.asked)
+        return True
+
+    def _give_decoder(self, run: VideoRun, each: PassRun) -> None:
+        each.decoder = self._assignment.decoder(each, self._active())
+        run.decoders.add(each.decoder)
+        others = {o.lane for o in run.open.values() if o is not each and o.decoder == each.decoder}
+        each.lane = next(lane for lane in itertools.count() if lane not in others)
 
     def _handle(self, completion: Completion) -> None:
         call = completion.call
         seconds = 0.0 if completion.receipt is None else completion.receipt.seconds
         self._tell(CallFinished(completion.worker, type(call).__name__, seconds))
         run = self._runs[call.video]
-        if call.generation != run.generation or run.state in FINAL:
+        each = run.open.get(call.generation)
+        if run.state in FINAL or (each is None and call.generation != run.generation):
             return
         if completion.error is not None:
-            self._on_error(run, call, completion.worker, completion.error)
+            self._on_error(run, each, call, completion.worker, completion.error)
         elif isinstance(call, CloseProject):
             self._end(run, VideoState(call.state), run.error)
-        elif run.state is not VideoState.CLOSING or isinstance(call, Write):
-            self._on_answer(call, run, completion)
+        elif isinstance(call, OpenProject) and isinstance(completion.receipt, ProjectReceipt):
+            if run.state is VideoState.STARTING:
+                self._on_project(run, completion.receipt, completion.payload)
+        elif each is not None and (run.state is not VideoState.CLOSING or isinstance(call, Write)):
+            self._on_answer(call, run, each, completion)
 
     # --- answers -------------------------------------------------------------------------------------------------------
 
-    def _on_answer(self, call: Call, run: VideoRun, done: Completion) -> None:
+    def _on_project(self, run: VideoRun, receipt: ProjectReceipt, asked: Payload) -> None:
+        run.plan(receipt.passes, receipt.committed)
+        run.asked, run.state = asked, VideoState.TRACKING
+        place, run.place = run.place, None
+        if run.waiting and not run.stopping and self._open_pass(run, run.waiting[0], place):
+            run.waiting.pop(0)
+        elif run.all_tracked:
+            self._tell(VideoStarted(run.job.project, len(run.committed), run.job.spec.chunk_count, run.frames_done))
+        self._settle(run)
+
+    def _on_answer(self, call: Call, run: VideoRun, each: PassRun, done: Completion) -> None:
         match call, done.receipt:
-            case OpenProject(), ProjectReceipt() as receipt:
-                self._on_project(run, receipt, done.payload)
+            case OpenPass(), PassReceipt() as receipt:
+                each.start(receipt.next_chunk, receipt.done)
+                run.unblock(each)
+                self._tell(VideoStarted(run.job.project, len(run.committed), each.next_chunk, run.frames_done))
+                self._submit(each.propagator, OpenSession(run.job.project, each.generation), done.payload)
             case OpenSession(), _:
-                run.state = VideoState.TRACKING
-                self._advance(run)
+                each.opened = True
+                self._advance(run, each)
             case Decode(), _:
-                run.decoding.discard(call.chunk)
-                run.decoded[call.chunk] = done.payload
+                each.decoding.discard(call.chunk)
+                each.decoded[call.chunk] = done.payload
                 self._tell(ChunkDecoded(call.video, call.chunk, run.bytes_of(call.chunk)))
-                self._advance(run)
+                self._advance(run, each)
             case ((Step() | Resume()), StepReceipt(finished=True)):
-                self._on_tracked(call, run, done.payload)
+                self._on_tracked(call, run, each, done.payload)
             case ((Step() | Resume()), _):
-                run.question = done.payload
+                each.question = done.payload
                 self._tell(SegmentationAsked(call.video, call.chunk))
-                self._ask_refiner(run, Segment(call.video, run.generation, call.chunk))
+                self._ask_refiner(each, Segment(call.video, each.generation, call.chunk))
             case Segment(), _:
-                run.question = None
-                resume = Resume(call.video, run.generation, call.chunk, self._snapshot_due(run))
-                self._submit(run.propagator, resume, done.payload)
+                each.question = None
+                resume = Resume(call.video, each.generation, call.chunk, self._snapshot_due(run, each))
+                self._submit(each.propagator, resume, done.payload)
             case Snapshot(), _:
-                run.saving = False
-                self._write(run, call.chunk, done.payload)
+                each.saving = False
+                self._write(run, each, call.chunk, done.payload)
             case Write(), _:
-                self._on_written(call, run)
+                self._on_written(call, run, each)
 
-    def _on_project(self, run: VideoRun, receipt: ProjectReceipt, start: Payload) -> None:
-        run.opened(receipt.next_chunk, receipt.committed)
-        self._tell(VideoStarted(run.job.project, len(run.committed), run.next_chunk, run.frames_done))
-        if not run.end:  # nothing is due, also where the newest checkpoint lies before the end
-            self._close(run, VideoState.DONE)
-        else:
-            self._submit(run.propagator, OpenSession(run.job.project, run.generation), start)
-
-    def _on_tracked(self, call: Step | Resume, run: VideoRun, step: Payload) -> None:
-        run.current = None
-        run.next_chunk = call.chunk + 1
+    def _on_tracked(self, call: Step | Resume, run: VideoRun, each: PassRun, step: Payload) -> None:
+        each.current = None
+        each.at += 1
         if call.snapshot:
-            run.saved_chunk = run.next_chunk
+            each.saved = each.at
         self._tell(ChunkTracked(call.video, call.chunk, run.frames_of(call.chunk)))
-        self._write(run, call.chunk, step)
-        self._advance(run)
+        self._write(run, each, call.chunk, step)
+        self._advance(run, each)
 
-    def _on_written(self, call: Write, run: VideoRun) -> None:
-        run.writing.pop(call.chunk, None)
+    def _on_written(self, call: Write, run: VideoRun, each: PassRun) -> None:
+        each.writing.pop(call.chunk, None)
         run.deaths.pop(call.chunk, None)
-        new = call.chunk not in run.committed
-        run.committed.add(call.chunk)
+        new = run.stored(each, call.chunk)
         self._tell(ChunkCommitted(call.video, call.chunk, run.frames_of(call.chunk), run.frames_done, new))
         if run.state is VideoState.CLOSING:
             self._finish_closing(run)
         else:
-            self._advance(run)
+            run.unblock(each)
+            self._advance(run, each)
 
     # --- what can be done now ------------------------------------------------------------------------------------------
 
-    def _advance(self, run: VideoRun) -> None:
-        """Submit whatever the video's credits allow."""
+    def _advance_all(self, run: VideoRun) -> None:
+        for each in list(run.open.values()):
+            self._advance(run, each)
+        self._settle(run)
+
+    def _advance(self, run: VideoRun, each: PassRun) -> None:
+        """Submit whatever the pass's credits allow."""
+        if run.state is not VideoState.TRACKING or not each.opened:
+            return
+        if each.finished:
+            self._submit(each.propagator, CloseSession(run.job.project, each.generation))
+            del run.open[each.generation]
+            self._settle(run)
+        elif run.stopping:
+            self._save(run, each)
+            self._settle(run)
+        elif not run.paused:
+            self._decode_ahead(run, each)
+            self._step(run, each)
+
+    def _settle(self, run: VideoRun) -> None:
+        """End the video where all is tracked, or where it is to stop and all is saved."""
         if run.state is not VideoState.TRACKING:
             return
-        if run.finished:
+        if run.all_tracked:
             self._close(run, VideoState.DONE)
-        elif run.stopping:
-            self._save_and_stop(run)
-        elif not run.paused:
-            self._decode_ahead(run)
-            self._step(run)
-
-    def _decode_ahead(self, run: VideoRun) -> None:
-        job = run.job
-        for chunk in run.chunks_to_decode(self._config.credits.decoded_chunks):
-            run.decoding.add(chunk)
-            call = Decode(job.project, run.generation, job.uri, job.reader, job.on_damage, job.spec.chunk_size, chunk)
-            self._submit(run.decoder, call)
-
-    def _step(self, run: VideoRun) -> None:
-        if run.idle and run.next_chunk in run.decoded and len(run.writing) < self._config.credits.writes:
-            run.current = run.decoded.pop(run.next_chunk)
-            call = Step(run.job.project, run.generation, run.next_chunk, self._snapshot_due(run))
-            self._submit(run.propagator, call, run.current)
-            self._decode_ahead(run)
-
-    def _snapshot_due(self, run: VideoRun) -> bool:
-        last = run.next_chunk == run.job.spec.chunk_count - 1
-        return not last and (run.stopping or (run.next_chunk + 1) % self._config.tracking.checkpoint_every == 0)
-
-    def _ask_refiner(self, run: VideoRun, call: Segment) -> None:
-        self._submit(self._assignment.refiner(), call, run.current, run.question)
-
-    def _write(self, run: VideoRun, chunk: int, step: Payload) -> None:
-        run.writing[chunk] = step
-        self._submit(run.writer, Write(run.job.project, run.generation, chunk), step)
-
-    def _save_and_stop(self, run: VideoRun) -> None:
-        if not run.idle or run.writing or run.saving:
-            return
-        if run.saved_chunk < run.next_chunk:
-            run.saved_chunk = run.next_chunk
-            run.saving = True
-            self._submit(run.propagator, Snapshot(run.job.project, run.generation, run.next_chunk - 1))
-        else:
+        elif run.stopping and all(each.parked for each in run.open.values()):
             self._close(run, VideoState.STOPPED)
+
+    def _decode_ahead(self, run: VideoRun, each: PassRun) -> None:
+        job = run.job
+        for chunk in each.chunks_to_decode(self._config.credits.decoded_chunks):
+            each.decoding.add(chunk)
+            size = job.spec.chunk_size
+            call = Decode(job.project, each.generation, job.uri, job.reader, job.on_damage, size, chunk, each.lane)
+            self._submit(each.decoder, call)
+
+    def _step(self, run: VideoRun, each: PassRun) -> None:
+        if each.idle and each.next_chunk in each.decoded and len(each.writing) < self._config.credits.writes:
+            each.current = each.decoded.pop(each.next_chunk)
+            call = Step(run.job.project, each.generation, each.next_chunk, self._snapshot_due(run, each))
+            self._submit(each.propagator, call, each.current)
+            self._decode_ahead(run, each)
+
+    def _snapshot_due(self, run: VideoRun, each: PassRun) -> bool:
+        if each.at == len(each.plan.chunks) - 1:
+            return False
+        counted = run.job.spec.chunk_count - 1 - each.next_chunk if each.plan.backward else each.next_chunk
+        return run.stopping or (counted + 1) % self._config.tracking.checkpoint_every == 0
+
+    def _ask_refiner(self, each: PassRun, call: Segment) -> None:
+        self._submit(self._assignment.refiner(), call, each.current, each.question)
+
+    def _write(self, run: VideoRun, each: PassRun, chunk: int, step: Payload) -> None:
+        each.writing[chunk] = step
+        self._submit(run.writer, Write(run.job.project, each.generation, chunk, each.plan.backward), step)
+
+    def _save(self, run: VideoRun, each: PassRun) -> None:
+        if each.idle and not each.writing and not each.saving and each.saved < each.at:
+            before = each.plan.chunks[each.at - 1]
+            each.saved = each.at
+            each.saving = True
+            self._submit(each.propagator, Snapshot(run.job.project, each.generation, before))
 
     # --- ends ----------------------------------------------------------------------------------------------------------
 
     def _close(self, run: VideoRun, state: VideoState, error: Exception | None = None) -> None:
         """Let the writes in flight finish, then free what the video holds on the workers."""
         run.state, run.ending, run.error = VideoState.CLOSING, state, error
-        run.decoded.clear()
-        run.current = run.question = None
-        self._forget_session(run)
-        self._submit(run.decoder, CloseVideo(run.job.project, run.generation))
+        for each in run.open.values():
+            each.let_go()
+            self._forget_session(run, each)
+        run.place = run.asked = None
+        run.waiting.clear()
+        run.blocked.clear()
+        for decoder in sorted(run.decoders, key=lambda worker: worker.number):
+            self._submit(decoder, CloseVideo(run.job.project, run.generation))
         self._finish_closing(run)
 
-    def _forget_session(self, run: VideoRun) -> None:
-        if run.propagator is not None:
-            self._submit(run.propagator, CloseSession(run.job.project, run.generation))
+    def _forget_session(self, run: VideoRun, each: PassRun) -> None:
+        if each.propagator is not None:
+            self._submit(each.propagator, CloseSession(run.job.project, each.generation))
 
     def _finish_closing(self, run: VideoRun) -> None:
         if not run.writing and run.ending is not None:
@@ -307,63 +366,86 @@ class Scheduler:
 
     def _end(self, run: VideoRun, state: VideoState, error: Exception | None = None) -> None:
         run.state, run.error = state, error
+        run.open.clear()
         self._started.pop(run.job.project, None)
         self._tell(VideoEnded(run.job.project, state.value, error))
 
     # --- failures --------------------------------------------------------------------------------------------------------
 
-    def _on_error(self, run: VideoRun, call: Call, worker: WorkerId, error: Exception) -> None:
+    def _on_error(self, run: VideoRun, each: PassRun | None, call: Call, worker: WorkerId, error: Exception) -> None:
         died = isinstance(error, WorkerDiedError)
         if died:
             self._tell(WorkerDied(worker, call.video))
         if isinstance(error, WorkerDiedError | PayloadLostError):
-            if not self._too_many_deaths(run, call, error):
-                self._recover(run, call, worker, died=died)
+            if not self._too_many_deaths(run, each, call, error):
+                self._recover(run, each, call, worker, died=died)
                 return
-            error = _set_aside(run, call, worker)
-        self._fail(run, call, error)
+            error = _set_aside(run, each, call, worker)
+        self._fail(run, each, call, error)
 
-    def _too_many_deaths(self, run: VideoRun, call: Call, error: Exception) -> bool:
+    def _too_many_deaths(self, run: VideoRun, each: PassRun | None, call: Call, error: Exception) -> bool:
         """Counts by chunk. A call that merely waited at a worker which died on another one is not to blame."""
         if isinstance(error, WorkerDiedError) and not error.running:
             return False
-        run.deaths[_chunk_of(run, call)] += 1
-        return run.deaths[_chunk_of(run, call)] >= self._config.cluster.max_deaths_per_chunk
+        chunk = _chunk_of(run, each, call)
+        run.deaths[chunk] += 1
+        return run.deaths[chunk] >= self._config.cluster.max_deaths_per_chunk
 
-    def _recover(self, run: VideoRun, call: Call, worker: WorkerId, *, died: bool) -> None:
+    def _recover(self, run: VideoRun, each: PassRun | None, call: Call, worker: WorkerId, *, died: bool) -> None:
         closing = run.state is VideoState.CLOSING
-        repeatable = Write | CloseProject if closing else Decode | Segment | OpenProject | Write
-        if died and isinstance(call, repeatable):
-            self._repeat(run, call)
-        elif not closing:
-            self._replay(run, worker.role)
-        elif isinstance(call, Write):  # its masks are lost, and the video ends before they are made again
-            run.writing.pop(call.chunk, None)
-            self._finish_closing(run)
-
-    def _repeat(self, run: VideoRun, call: Call) -> None:
-        """Submit a call again whose worker keeps nothing that later calls depend on; writing is idempotent."""
-        if isinstance(call, Segment):
-            self._ask_refiner(run, call)
-        elif isinstance(call, Decode):
-            run.decoder = self._assignment.partner(Role.DECODER, run, self._active())
-            self._submit(run.decoder, call)
+        half_filled = isinstance(call, Write) and call.backward  # the masks filled into may be gone with those filled in
+        repeatable = Write | CloseProject if closing else Decode | Segment | OpenProject | OpenPass | Write
+        if died and isinstance(call, repeatable) and not half_filled:
+            self._repeat(run, each, call)
+        elif closing:
+            if each is not None and isinstance(call, Write):  # lost, and the video ends before they are made again
+                each.writing.pop(call.chunk, None)
+                self._finish_closing(run)
+        elif each is None or isinstance(call, OpenPass) or (died and half_filled):
+            self._restart(run, worker.role)
         else:
-            run.writer = self._assignment.partner(Role.WRITER, run, self._active())
-            self._submit(run.writer, call, *([run.writing[call.chunk]] if isinstance(call, Write) else []))
+            self._replay(run, each, worker.role)
 
-    def _replay(self, run: VideoRun, because: Role) -> None:
+    def _repeat(self, run: VideoRun, each: PassRun | None, call: Call) -> None:
+        """Submit a call again whose worker keeps nothing that later calls depend on; writing is idempotent."""
+        if isinstance(call, Segment) and each is not None:
+            self._ask_refiner(each, call)
+        elif isinstance(call, Decode) and each is not None:
+            self._give_decoder(run, each)
+            self._submit(each.decoder, replace(call, lane=each.lane))
+        else:
+            place = run.place if each is None else each.propagator
+            run.writer = self._assignment.writer(run, place, self._active())
+            payloads = [run.asked] if isinstance(call, OpenPass) else []
+            if isinstance(call, Write) and each is not None:
+                payloads = [each.writing[call.chunk]]
+            self._submit(run.writer, call, *payloads)
+
+    def _replay(self, run: VideoRun, each: PassRun, because: Role) -> None:
         """Track again from the newest checkpoint; where no other propagator has a place, once one has."""
-        self._tell(VideoReplayed(run.job.project, run.next_chunk, because))
-        self._forget_session(run)
-        own, run.propagator = run.propagator, None
-        run.begin(next(self._generations))  # also where it has to wait: nothing under way counts any more
-        self._open(run, own)
+        self._tell(VideoReplayed(run.job.project, max(each.next_chunk, 0), because))
+        self._forget_session(run, each)
+        del run.open[each.generation]
+        if run.stopping or not self._open_pass(run, each, each.propagator):
+            each.begin(next(self._generations))  # nothing under way counts any more
+            run.waiting.insert(0, each)
+        self._settle(run)
 
-    def _fail(self, run: VideoRun, call: Call, error: Exception) -> None:
+    def _restart(self, run: VideoRun, because: Role) -> None:
+        """Open the project again and see what is due."""
+        self._tell(VideoReplayed(run.job.project, 0, because))
+        for each in run.open.values():
+            self._forget_session(run, each)
+        run.begin(next(self._generations))
+        if run.stopping:
+            self._close(run, VideoState.STOPPED)
+        else:
+            self._open(run)
+
+    def _fail(self, run: VideoRun, each: PassRun | None, call: Call, error: Exception) -> None:
         """The first reason counts. What failed is not waited for again: on a full disk the end waited for a write for ever."""
-        if isinstance(call, Write):
-            run.writing.pop(call.chunk, None)
+        if isinstance(call, Write) and each is not None:
+            each.writing.pop(call.chunk, None)
         if run.state is not VideoState.CLOSING:
             self._close(run, VideoState.FAILED, error)
         elif isinstance(call, CloseProject):
@@ -387,15 +469,15 @@ class Scheduler:
             listener(event)
 
 
-def _chunk_of(run: VideoRun, call: Call) -> int:
+def _chunk_of(run: VideoRun, each: PassRun | None, call: Call) -> int:
     """The chunk that a call works on; ``Decode`` may be ahead of the tracker, ``CloseProject`` comes after the last."""
     if isinstance(call, CloseProject):
         return run.job.spec.chunk_count
-    return getattr(call, "chunk", run.next_chunk)
+    return getattr(call, "chunk", 0 if each is None else min(max(each.next_chunk, 0), run.job.spec.chunk_count - 1))
 
 
-def _set_aside(run: VideoRun, call: Call, worker: WorkerId) -> TamDistError:
-    chunk = _chunk_of(run, call)
+def _set_aside(run: VideoRun, each: PassRun | None, call: Call, worker: WorkerId) -> TamDistError:
+    chunk = _chunk_of(run, each, call)
     first = chunk * run.job.spec.chunk_size
     what = f"on frames {first} to {first + run.frames_of(chunk) - 1}"
     if isinstance(call, CloseProject):

@@ -281,7 +281,7 @@ class Service:
             run.frames_done,
             run.job.spec.frame_count,
             0.0 if progress is None else progress.rate,
-            run.propagator,
+            next(iter(run.propagators), None),
             0 if progress is None else progress.deaths,
         )
 

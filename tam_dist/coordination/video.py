@@ -1,4 +1,6 @@
-"""One video's place in the schedule: what is decoded, tracked, being written. Data and the questions about it; no decisions."""
+"""One video's place in the schedule: its passes, and what of each is decoded, tracked, being written. Data and the questions
+about it; no decisions.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tam_dist.coordination.calls import Payload, WorkerId
+from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.spec import VideoGrid
 
 
@@ -41,15 +44,91 @@ FINAL = frozenset({VideoState.DONE, VideoState.FAILED, VideoState.CANCELLED, Vid
 
 
 @dataclass
+class PassRun:
+    """Mutable bookkeeping of one pass; the scheduler alone changes it.
+
+    ``generation`` is that of its session (see :class:`tam_dist.coordination.calls.Call`), 0 before the first; ``opened``: the
+    session is there. ``at`` is the position in ``plan.chunks`` of the next one to be tracked, ``saved`` of the one after the
+    newest checkpoint, ``end`` of the one after the last that is due; ``done`` are the chunks of which all is stored that the
+    pass makes. ``current`` is the chunk with the propagator or waiting for a refiner, ``question`` the step result that the
+    refiner is to answer. ``saving``: a snapshot was asked for and is not there yet. ``propagator`` is None while the pass
+    waits for a place. ``lane`` tells the decoder which of the video's readers is the pass's own.
+    """
+
+    plan: Pass
+    generation: int = 0
+    opened: bool = False
+    saving: bool = False
+    propagator: WorkerId | None = None
+    decoder: WorkerId | None = None
+    lane: int = 0
+    at: int = 0
+    saved: int = 0
+    end: int = 0
+    done: set[int] = field(default_factory=set)
+    decoding: set[int] = field(default_factory=set)
+    decoded: dict[int, Payload] = field(default_factory=dict)
+    current: Payload | None = None
+    question: Payload | None = None
+    writing: dict[int, Payload] = field(default_factory=dict)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing of the pass is with a propagator or a refiner."""
+        return self.current is None
+
+    @property
+    def finished(self) -> bool:
+        return self.at >= self.end and self.idle and not self.writing
+
+    @property
+    def parked(self) -> bool:
+        """Nothing is under way and everything is saved."""
+        return not self.opened or (self.idle and not self.writing and not self.saving and self.saved >= self.at)
+
+    @property
+    def next_chunk(self) -> int:
+        chunks = self.plan.chunks
+        return chunks[self.at] if self.at < len(chunks) else chunks[-1] + chunks.step
+
+    def start(self, next_chunk: int, done: frozenset[int]) -> None:
+        """What the project said: where to go on, and what is stored already."""
+        chunks = self.plan.chunks
+        self.at = self.saved = (next_chunk - chunks.start) // chunks.step
+        self.done = set(done)
+        self.end = next((n + 1 for n in reversed(range(len(chunks))) if chunks[n] not in done), 0)
+
+    def chunks_to_decode(self, credit: int) -> list[int]:
+        """Chunks to ask the decoder for now, so that at most ``credit`` are decoded or being decoded ahead of the tracker."""
+        first = self.at if self.idle else self.at + 1
+        wanted = self.plan.chunks[first : min(first + credit, self.end)]
+        room = credit - len(self.decoded) - len(self.decoding)
+        return [c for c in wanted if c not in self.decoded and c not in self.decoding][: max(room, 0)]
+
+    def begin(self, generation: int) -> None:
+        """Forget everything in flight; the session of ``generation`` starts from a checkpoint."""
+        self.generation = generation
+        self.let_go()
+        self.writing.clear()
+        self.opened = self.saving = False
+        self.propagator = None
+
+    def let_go(self) -> None:
+        """Of all frames."""
+        self.decoding.clear()
+        self.decoded.clear()
+        self.current = self.question = None
+
+
+@dataclass
 class VideoRun:
     """Mutable bookkeeping of one life of a video, from its submission to its end; the scheduler alone changes it.
 
-    ``generation`` is that of the session (see :class:`tam_dist.coordination.calls.Call`), 0 before the first.
-    ``next_chunk`` is the next one to be tracked, ``saved_chunk`` the one after the newest checkpoint, ``committed`` those
-    whose stored masks are up to date, ``end`` the one after the last that was due when the project was opened. ``current``
-    is the chunk with the propagator or waiting for a refiner, ``question`` the step result that the refiner is to answer.
-    ``saving``: a snapshot was asked for and is not there yet. ``propagator`` is None while the video waits for a place.
-    ``deaths`` counts worker deaths by the chunk they happened on.
+    ``generation`` is that of its calls which are of no pass. Passes are ``waiting`` for a place, or, going backwards, for the
+    forward pass over the same chunks (``blocked``, by their first chunk), or ``open`` (by generation). ``place`` is held for
+    the first of them while the project is being opened; ``asked`` is what the project then said is asked for (SessionSpec).
+    ``committed`` are the chunks whose stored masks are up to date; ``filled`` those that a backward pass is still to complete.
+    ``deaths`` counts worker deaths by the chunk they happened on; ``decoders`` are those that may have the video open.
     """
 
     job: VideoJob
@@ -57,31 +136,32 @@ class VideoRun:
     generation: int = 0
     paused: bool = False
     stopping: bool = False
-    saving: bool = False
-    propagator: WorkerId | None = None
-    decoder: WorkerId | None = None
+    place: WorkerId | None = None
     writer: WorkerId | None = None
-    next_chunk: int = 0
-    saved_chunk: int = 0
+    decoders: set[WorkerId] = field(default_factory=set)
+    asked: Payload | None = None
+    waiting: list[PassRun] = field(default_factory=list)
+    blocked: dict[int, PassRun] = field(default_factory=dict)
+    open: dict[int, PassRun] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
-    end: int = 0
-    decoding: set[int] = field(default_factory=set)
-    decoded: dict[int, Payload] = field(default_factory=dict)
-    current: Payload | None = None
-    question: Payload | None = None
-    writing: dict[int, Payload] = field(default_factory=dict)
+    unfilled: set[int] = field(default_factory=set)
     deaths: Counter[int] = field(default_factory=Counter)
     ending: VideoState | None = None
     error: Exception | None = None
 
     @property
-    def idle(self) -> bool:
-        """Nothing of the video's chunk is with a propagator or a refiner."""
-        return self.current is None
+    def propagators(self) -> list[WorkerId]:
+        """Those that have a place taken by the video, once for each place."""
+        held = [each.propagator for each in self.open.values() if each.propagator is not None]
+        return held if self.place is None else [self.place, *held]
 
     @property
-    def finished(self) -> bool:
-        return self.next_chunk >= self.end and self.idle and not self.writing
+    def writing(self) -> bool:
+        return any(each.writing for each in self.open.values())
+
+    @property
+    def all_tracked(self) -> bool:
+        return not self.open and not self.waiting and not self.blocked
 
     def frames_of(self, chunk: int) -> int:
         spec = self.job.spec
@@ -97,26 +177,40 @@ class VideoRun:
         short = spec.chunk_size - self.frames_of(spec.chunk_count - 1) if spec.chunk_count - 1 in self.committed else 0
         return len(self.committed) * spec.chunk_size - short
 
-    def opened(self, next_chunk: int, committed: frozenset[int]) -> None:
-        """What the project said: where to go on, and which chunks are up to date."""
-        self.next_chunk = self.saved_chunk = next_chunk
+    def plan(self, passes: tuple[Pass, ...], committed: frozenset[int]) -> None:
+        """What the project said is due; see :class:`tam_dist.coordination.calls.ProjectReceipt`."""
         self.committed = set(committed)
-        chunks = self.job.spec.chunk_count
-        self.end = next((c + 1 for c in reversed(range(chunks)) if c not in committed), 0)
+        forward = {each.first for each in passes if not each.backward}
+        for each in passes:
+            if each.backward:
+                self.unfilled.update(each.chunks)
+            if each.backward and each.first in forward:
+                self.blocked[each.first] = PassRun(each)
+            else:
+                self.waiting.append(PassRun(each))
 
-    def chunks_to_decode(self, credit: int) -> list[int]:
-        """Chunks to ask the decoder for now, so that at most ``credit`` are decoded or being decoded ahead of the tracker."""
-        first = self.next_chunk if self.idle else self.next_chunk + 1
-        wanted = range(first, min(first + credit, self.end))
-        room = credit - len(self.decoded) - len(self.decoding)
-        return [c for c in wanted if c not in self.decoded and c not in self.decoding][: max(room, 0)]
+    def unblock(self, forward: PassRun) -> None:
+        """Let the backward pass go that waited for ``forward``, if that has come as far."""
+        behind = self.blocked.get(forward.plan.first)
+        if behind is not None and forward.done.issuperset(behind.plan.chunks):
+            self.waiting.append(self.blocked.pop(forward.plan.first))
+
+    def stored(self, each: PassRun, chunk: int) -> bool:
+        """Take note that what a pass makes of a chunk is stored. Whether that completes it, for the first time."""
+        each.done.add(chunk)
+        if each.plan.backward:
+            self.unfilled.discard(chunk)
+        new = chunk not in self.unfilled and chunk not in self.committed
+        if new:
+            self.committed.add(chunk)
+        return new
 
     def begin(self, generation: int) -> None:
-        """Forget everything in flight; the session of ``generation`` starts from a checkpoint."""
+        """Forget everything in flight, to open the project."""
         self.generation = generation
-        self.decoding.clear()
-        self.decoded.clear()
-        self.writing.clear()
-        self.current = self.question = None
-        self.saving = False
+        self.place = self.asked = None
+        self.waiting.clear()
+        self.blocked.clear()
+        self.open.clear()
+        self.unfilled.clear()
         self.state = VideoState.STARTING

@@ -18,6 +18,7 @@ from tam_dist.models.xmem.network import XMem
 from tam_dist.tracking.assessment import Assessor, Question, Watcher
 from tam_dist.tracking.encoding import ChunkEncoder
 from tam_dist.tracking.outcome import ChunkMasks, FrameMasks
+from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.plan import ObjectPrompts, PromptPlan
 from tam_dist.tracking.quality.model import QualityScorer, weight_free
 from tam_dist.tracking.resampling import shrink_mask
@@ -42,31 +43,40 @@ class Models:
 
 
 class TrackingSession:
-    """Tracks the chunks of one video in order, from frame 0 or from a snapshot.
+    """Tracks the chunks of one pass ``over`` a video (None: forwards over the whole), from its first frame or from a snapshot.
 
     The masks are a function of (frames, spec, weights, torch build, thread count) alone: the chunk grid is anchored at
     frame 0 and the frames encoded together depend on the grid, not on where a run was interrupted. ``watch`` hears of every
     assessed frame.
     """
 
-    def __init__(self, spec: SessionSpec, models: Models, *, watch: Watcher | None = None) -> None:
+    def __init__(self, spec: SessionSpec, models: Models, *, over: Pass | None = None, watch: Watcher | None = None) -> None:
         self._spec = spec
         self._models = models
         self._plan = PromptPlan(spec.objects, spec.prompts)
         self._core = InferenceCore(models.network, spec.propagation, device=models.device)
         self._assessor = Assessor(spec.refinement, models.scorer, (spec.height, spec.width), watch=watch)
         self._size = propagation_size(spec.height, spec.width, spec.propagation.short_side)
-        self._next_chunk = 0
+        self._over = over or Pass(0, spec.chunk_count)
+        self._next_chunk = self._over.chunks.start
         self._running: Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult] | None = None
         self._deferred: list[Question] = []
 
     @classmethod
-    def restore(cls, spec: SessionSpec, models: Models, snapshot: bytes, *, watch: Watcher | None = None) -> TrackingSession:
+    def restore(
+        cls,
+        spec: SessionSpec,
+        models: Models,
+        snapshot: bytes,
+        *,
+        over: Pass | None = None,
+        watch: Watcher | None = None,
+    ) -> TrackingSession:
         """A session that continues bit-identically after the chunk that ``snapshot`` was taken behind.
 
         Raises :class:`SchemaError` where the bytes are no snapshot that this version reads.
         """
-        session = cls(spec, models, watch=watch)
+        session = cls(spec, models, over=over, watch=watch)
         session._next_chunk, tensors, meta = unpack_snapshot(snapshot)
         session._core.restore({n: t for n, t in tensors.items() if not n.startswith("signals.")}, meta["core"])
         session._assessor.restore(tensors, meta["assessor"], models.device)
@@ -105,7 +115,7 @@ class TrackingSession:
             requests = next(self._running) if answers is None else self._running.send(answers)
         except StopIteration as finished:
             self._running = None
-            self._next_chunk += 1
+            self._next_chunk += self._over.chunks.step
             return StepResult(chunk=finished.value)
         return StepResult(requests=requests)
 

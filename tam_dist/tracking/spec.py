@@ -9,6 +9,7 @@ import numpy as np
 
 from tam_dist.config import PropagationConfig, RefinementConfig, refinement_off
 from tam_dist.tracking.basis import PromptDigests
+from tam_dist.tracking.passes import Pass
 from tam_dist.types import Basis, Prompt, TrackedObject, chunk_count
 
 #: Above this many objects label maps are uint16 (255 is DAVIS's void label).
@@ -56,6 +57,11 @@ class SessionSpec(VideoGrid):
         """What the masks of ``chunk`` are made from in a session of this spec."""
         return Basis(self._prompt_digests.before(self.stop_of(chunk)), self.weights, self.settings)
 
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """All that the video's work consists of."""
+        return (Pass(0, self.chunk_count),)
+
     @cached_property
     def _prompt_digests(self) -> PromptDigests:
         return PromptDigests(self.objects, self.prompts, self.frame_count)
@@ -63,10 +69,13 @@ class SessionSpec(VideoGrid):
 
 @dataclass(frozen=True)
 class SessionStart:
-    """What a session is opened from: the spec, and the state to go on from (None: from the first frame)."""
+    """What a session is opened from: the spec, the state to go on from (None: from the pass's first frame), and the pass (None:
+    forwards over the whole video).
+    """
 
     spec: SessionSpec
     checkpoint: bytes | None = None
+    over: Pass | None = None
 
 
 def label_dtype(object_count: int) -> np.dtype:

@@ -9,18 +9,18 @@ from tam_dist.workers.base import Stopwatch, unexpected
 
 
 class DecoderWorker:
-    """Keeps a reader open for each project, so that consecutive chunks continue where the last one ended instead of seeking;
-    two projects of one file would send a common reader back and forth.
+    """Keeps a reader open for each project and lane, so that consecutive chunks continue where the last one ended instead of
+    seeking; two projects of one file, or two passes, would send a common reader back and forth.
     """
 
     def __init__(self) -> None:
-        self._readers: dict[tuple[str, str], VideoReader] = {}  # by project and source
+        self._readers: dict[tuple[str, str, int], VideoReader] = {}  # by project, source, lane
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:  # noqa: ARG002
         watch = Stopwatch()
         match call:
             case Decode():
-                key = (call.video, call.uri)
+                key = (call.video, call.uri, call.lane)
                 if key not in self._readers:
                     self._readers[key] = open_video(call.uri, reader=call.reader, on_damage=call.on_damage)
                 chunk = read_chunk(self._readers[key], call.chunk, call.chunk_size)

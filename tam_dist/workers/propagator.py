@@ -54,8 +54,8 @@ class PropagatorWorker:
     def _open(self, start: SessionStart) -> TrackingSession:
         models = Models(self._network, self._scorer, self._device, self._encode_ahead)
         if start.checkpoint is None:
-            return TrackingSession(start.spec, models)
-        return TrackingSession.restore(start.spec, models, start.checkpoint)
+            return TrackingSession(start.spec, models, over=start.over)
+        return TrackingSession.restore(start.spec, models, start.checkpoint, over=start.over)
 
     def _session(self, call: Call) -> TrackingSession:
         """The call's session. A call that reaches a restarted worker must not run on an empty state: the

@@ -7,8 +7,18 @@ from typing import cast
 
 from storage.project_store import ProjectStore
 from storage.run_state import RunState
-from tam_dist.coordination.calls import Call, CloseProject, OpenProject, Payload, ProjectReceipt, Receipt, Write
-from tam_dist.due import due_work, start_of
+from tam_dist.coordination.calls import (
+    Call,
+    CloseProject,
+    OpenPass,
+    OpenProject,
+    PassReceipt,
+    Payload,
+    ProjectReceipt,
+    Receipt,
+    Write,
+)
+from tam_dist.due import due_work, passes_due, start_of
 from tam_dist.errors import ProjectLockedError
 from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
@@ -39,8 +49,10 @@ class WriterWorker:
                 store = self._store(call.video, patience=self._patience)
                 work = due_work(store)
                 store.set_state("running")
-                next_chunk, start = start_of(store, work)
-                return ProjectReceipt(watch.seconds, next_chunk, work.up_to_date), start
+                return ProjectReceipt(watch.seconds, passes_due(work), work.up_to_date), work.spec
+            case OpenPass():
+                start = start_of(self._store(call.video), payloads[0], call.plan)
+                return PassReceipt(watch.seconds, start.next_chunk, start.done), start.session
             case Write():
                 self._write(self._store(call.video), call.chunk, payloads[0])
                 return Receipt(watch.seconds), None

@@ -21,6 +21,7 @@ from tam_dist.coordination.calls import Role, Worker
 from tam_dist.coordination.events import ChunkCommitted, Event
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob
+from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.spec import SessionSpec, VideoGrid
 from tam_dist.types import TrackedObject
 from tests.standin_workers import NullDecoder, NullWriter, Pace, StandInPropagator, StandInRefiner
@@ -58,7 +59,7 @@ class MemoryWriter(WorkerActor):
     role = Role.WRITER
 
     def build(self, setup: ActorSetup) -> Worker:
-        return NullWriter(SPEC)
+        return NullWriter(SPEC, lambda video: (Pass(0, int(video.rpartition("-")[2])),))
 
 
 CLASSES = {
@@ -103,7 +104,9 @@ def main() -> None:
             )
 
     scheduler = Scheduler(executor, config, listen)
-    scheduler.add(VideoJob("memory", "memory", "pyav", VideoGrid(SIZE[1], SIZE[0], arguments.chunks * CHUNK, CHUNK)))
+    scheduler.add(
+        VideoJob(f"memory-{arguments.chunks}", "memory", "pyav", VideoGrid(SIZE[1], SIZE[0], arguments.chunks * CHUNK, CHUNK))
+    )
     scheduler.run()
     time.sleep(2)  # Ray frees in batches
     print(f"after the last commit: store {store_megabytes():.0f} MB")

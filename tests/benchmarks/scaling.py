@@ -40,6 +40,7 @@ from tam_dist.coordination.calls import Call, Payload, Receipt, Role, Worker, Wo
 from tam_dist.coordination.events import CallFinished, ChunkCommitted, ChunkTracked, Event, VideoEnded
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import VideoJob
+from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.spec import SessionSpec, VideoGrid
 from tam_dist.types import TrackedObject
 from tests.standin_workers import NullDecoder, NullWriter, Pace, StandInPropagator, StandInRefiner
@@ -62,7 +63,7 @@ def make(role: Role) -> Worker:
         case Role.REFINER:
             return StandInRefiner(PACE)
         case Role.WRITER:
-            return NullWriter(SPEC)
+            return NullWriter(SPEC, lambda video: (Pass(0, int(video.rpartition("-")[2])),))
 
 
 class Lanes(WorkerActor):
@@ -200,7 +201,7 @@ def main() -> None:
     chunks = int(arguments.seconds / (CHUNK * PACE.frame_seconds) / arguments.sessions) + 4
     jobs = [
         VideoJob(
-            f"video{n}",
+            f"video{n}-{chunks}",
             f"video{n}",
             "pyav",
             VideoGrid(SIZE[1], SIZE[0], chunks * CHUNK, CHUNK),

@@ -17,8 +17,10 @@ from tam_dist.coordination.calls import (
     CloseSession,
     Completion,
     Decode,
+    OpenPass,
     OpenProject,
     OpenSession,
+    PassReceipt,
     Payload,
     ProjectReceipt,
     Receipt,
@@ -32,6 +34,15 @@ from tam_dist.coordination.calls import (
     Write,
 )
 from tam_dist.errors import PayloadLostError, WorkerDiedError
+from tam_dist.tracking.passes import Pass
+
+#: Chunks by video: what a project knows of it.
+LENGTHS: dict[str, int] = {}
+
+
+def start_of(plan: Pass) -> str:
+    """The state before a pass."""
+    return f"{plan.direction} from {plan.first}"
 
 
 def digest(state: str, chunk: str) -> str:
@@ -43,41 +54,66 @@ class FakeStep:
     """``mask`` of a finished chunk, or None where it waits for the refiner; ``checkpoint`` the state behind it."""
 
     mask: str | None
-    checkpoint: tuple[int, str] | None = None
+    checkpoint: str | None = None
 
 
 @dataclass
 class FakeStore:
-    """A project: it outlives every worker."""
+    """A project: it outlives every worker. ``checkpoints`` by chunk and whether they are of a backward pass. ``masks`` of
+    chunks which a backward pass is still to fill are in ``half``.
+    """
 
     masks: dict[int, str] = field(default_factory=dict)
-    checkpoints: dict[int, str] = field(default_factory=dict)
+    half: dict[int, str] = field(default_factory=dict)
+    checkpoints: dict[tuple[int, bool], str] = field(default_factory=dict)
     state: str = "new"
     reason: str | None = None
 
-    @property
-    def first_missing(self) -> int:
-        return next(c for c in range(len(self.masks) + 1) if c not in self.masks)
+    def done(self, plan: Pass) -> frozenset[int]:
+        stored = self.masks.keys() if plan.backward else self.masks.keys() | self.half.keys()
+        return frozenset(stored & set(plan.chunks))
 
-    def newest(self) -> tuple[int, str] | None:
-        usable = [c for c in self.checkpoints if c < self.first_missing]
-        return (max(usable), self.checkpoints[max(usable)]) if usable else None
+    def newest(self, plan: Pass) -> tuple[int, str] | None:
+        """The chunk after which the newest usable state was taken, and that."""
+        done, found = self.done(plan), None
+        for chunk in plan.chunks:
+            if chunk not in done:
+                break
+            if (chunk, plan.backward) in self.checkpoints:
+                found = (chunk, self.checkpoints[chunk, plan.backward])
+        return found
 
 
 class World:
-    """What all workers of a simulation share: the stores, and which chunks ask the refiner."""
+    """What all workers of a simulation share: the stores, which chunks ask the refiner, and the passes of a video that has so
+    many chunks.
+    """
 
-    def __init__(self, asks: Callable[[str, int], bool] = lambda video, chunk: False) -> None:
+    def __init__(
+        self,
+        asks: Callable[[str, int], bool] = lambda video, chunk: False,
+        passes: Callable[[str, int], tuple[Pass, ...]] = lambda video, chunks: (Pass(0, chunks),),
+    ) -> None:
         self.stores: dict[str, FakeStore] = {}
         self.asks = asks
+        self.passes = passes
+
+    def plan(self, video: str) -> tuple[Pass, ...]:
+        return self.passes(video, LENGTHS[video])
+
+    def unfilled(self, video: str) -> set[int]:
+        """The chunks that are whole only after a backward pass."""
+        return {chunk for each in self.plan(video) if each.backward for chunk in each.chunks}
 
     def expected(self, video: str, chunks: int) -> dict[int, str]:
         """The masks of an undisturbed run."""
-        state, masks = "", {}
-        for chunk in range(chunks):
-            frames = f"{video}:{chunk}"
-            state = digest(state, frames + ("+sam" if self.asks(video, chunk) else ""))
-            masks[chunk] = state
+        masks: dict[int, str] = {}
+        for each in sorted(self.passes(video, chunks), key=lambda plan: plan.backward):
+            state = start_of(each)
+            for chunk in each.chunks:
+                frames = f"{video}:{chunk}"
+                state = digest(state, frames + ("+sam" if self.asks(video, chunk) else ""))
+                masks[chunk] = f"{masks[chunk]}|{state}" if each.backward else state
         return masks
 
 
@@ -86,19 +122,23 @@ class FakeWorker:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.sessions: dict[int, tuple[int, str]] = {}
+        self.sessions: dict[int, tuple[Pass, int, str]] = {}  # pass, next chunk, state
         self.waiting: dict[int, str] = {}
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         match call:
             case OpenProject():
                 store = self.world.stores.setdefault(call.video, FakeStore())
-                newest = store.newest()
-                next_chunk = 0 if newest is None else newest[0] + 1
-                return ProjectReceipt(0.0, next_chunk, frozenset(store.masks)), newest
+                passes = [p for p in self.world.plan(call.video) if not store.masks.keys() >= set(p.chunks)]
+                return ProjectReceipt(0.0, tuple(passes), frozenset(store.masks)), "spec"
+            case OpenPass():
+                assert payloads == ("spec",)
+                store, plan = self.world.stores[call.video], call.plan
+                chunk, state = store.newest(plan) or (plan.chunks.start - plan.chunks.step, start_of(plan))
+                after = chunk + plan.chunks.step
+                return PassReceipt(0.0, after, store.done(plan)), (plan, after, state)
             case OpenSession():
-                chunk, state = (-1, "") if payloads[0] is None else payloads[0]
-                self.sessions[call.generation] = (chunk + 1, state)
+                self.sessions[call.generation] = payloads[0]
                 return Receipt(0.0), None
             case Decode():
                 return Receipt(0.0), f"{call.video}:{call.chunk}"
@@ -115,15 +155,9 @@ class FakeWorker:
                 assert payloads[1].mask is None
                 return Receipt(0.0), "+sam"
             case Snapshot():
-                _, state = self._held(call)
-                return Receipt(0.0), FakeStep(None, (call.chunk, state))
+                return Receipt(0.0), FakeStep(None, self._held(call)[2])
             case Write():
-                store, step = self.world.stores[call.video], payloads[0]
-                if step.checkpoint is not None:
-                    store.checkpoints[step.checkpoint[0]] = step.checkpoint[1]
-                if step.mask is not None:
-                    assert store.masks.get(call.chunk, step.mask) == step.mask, "a replay gave another mask"
-                    store.masks[call.chunk] = step.mask
+                self._write(call, payloads[0])
                 return Receipt(0.0), None
             case CloseProject():
                 store = self.world.stores.setdefault(call.video, FakeStore())
@@ -134,19 +168,34 @@ class FakeWorker:
                 self.waiting.pop(call.generation, None)
         return Receipt(0.0), None
 
-    def _held(self, call: Call) -> tuple[int, str]:
+    def _write(self, call: Write, step: FakeStep) -> None:
+        store, chunk = self.world.stores[call.video], call.chunk
+        if step.checkpoint is not None:
+            store.checkpoints[chunk, call.backward] = step.checkpoint
+        if step.mask is None:
+            return
+        forward, _, filled = store.masks.get(chunk, store.half.get(chunk, "")).partition("|")
+        if call.backward:
+            assert forward, "there is nothing yet that could be filled"
+            assert filled in ("", step.mask), "a replay gave another mask"
+            store.masks[chunk] = f"{forward}|{step.mask}"
+        else:
+            assert forward in ("", step.mask), "a replay gave another mask"
+            if not filled:
+                (store.half if chunk in self.world.unfilled(call.video) else store.masks)[chunk] = step.mask
+
+    def _held(self, call: Call) -> tuple[Pass, int, str]:
         held = self.sessions.get(call.generation)
         if held is None:
             raise WorkerDiedError("session lost", running=False)
         return held
 
     def _finish(self, call: Step | Resume, frames: str) -> tuple[Receipt, Payload]:
-        due, state = self._held(call)
+        plan, due, state = self._held(call)
         assert call.chunk == due
         state = digest(state, frames)
-        self.sessions[call.generation] = (due + 1, state)
-        checkpoint = (call.chunk, state) if call.snapshot else None
-        return StepReceipt(0.0, finished=True), FakeStep(state, checkpoint)
+        self.sessions[call.generation] = (plan, due + plan.chunks.step, state)
+        return StepReceipt(0.0, finished=True), FakeStep(state, state if call.snapshot else None)
 
 
 def undisturbed(worker: WorkerId, call: Call) -> str | None:

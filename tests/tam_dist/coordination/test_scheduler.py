@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tam_dist.config import Config, load_config
-from tam_dist.coordination.calls import Call, CloseProject, Decode, OpenProject, Role, Step, WorkerId, Write
+from tam_dist.coordination.calls import Call, CloseProject, Decode, OpenPass, Role, Step, WorkerId, Write
 from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, VideoReplayed
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
 from tam_dist.errors import StorageError, TamDistError, VideoError
+from tam_dist.tracking.passes import Direction, Pass
 from tam_dist.tracking.spec import VideoGrid
-from tests.tam_dist.coordination.simulated import FakeStore, SimulatedExecutor, World
+from tests.tam_dist.coordination.simulated import LENGTHS, FakeStore, SimulatedExecutor, World
 
 COUNTS = {Role.DECODER: 2, Role.PROPAGATOR: 2, Role.REFINER: 2, Role.WRITER: 2}
 CHUNK = 4
@@ -31,6 +32,7 @@ def config(*overrides: str) -> Config:
 
 
 def job(name: str, chunks: int) -> VideoJob:
+    LENGTHS[name] = chunks
     return VideoJob(name, f"{name}.mp4", "pyav", VideoGrid(8, 8, chunks * CHUNK - 1, CHUNK))
 
 
@@ -93,15 +95,35 @@ def test_credits_bound_what_is_in_flight(decoded: int, writes: int) -> None:
     assert max(ahead) <= decoded
 
 
+Passes = Callable[[str, int], tuple[Pass, ...]]
+
+
+def whole(video: str, chunks: int) -> tuple[Pass, ...]:
+    return (Pass(0, chunks),)
+
+
+def several(video: str, chunks: int) -> tuple[Pass, ...]:
+    """Segments of up to four chunks, some with a backward pass over their beginning."""
+    rng = random.Random(f"{video}{chunks}")
+    passes: list[Pass] = []
+    while not passes or passes[-1].stop < chunks:
+        first = passes[-1].stop if passes else 0
+        passes.append(Pass(first, min(first + rng.randint(1, 4), chunks)))
+    fills = [Pass(p.first, rng.randint(p.first + 1, p.stop), Direction.BACKWARD) for p in passes if rng.random() < 0.6]
+    return (*passes, *fills)
+
+
 class Turmoil:
     """Whatever can happen to a run, drawn from ``rng``: workers die, stay away and answer late, payloads are lost, and users
     stop, cancel, pause and submit again, until ``moves`` are used up.
     """
 
-    def __init__(self, rng: random.Random, moves: int, videos: Sequence[VideoJob], used: Config) -> None:
+    def __init__(
+        self, rng: random.Random, moves: int, videos: Sequence[VideoJob], used: Config, passes: Passes = whole
+    ) -> None:
         self.rng, self.moves, self.jobs = rng, moves, {v.project: v for v in videos}
         self.closed: set[str] = set()  # those whose end was or will be written to disk
-        self.world = World(asks=lambda video, chunk: (ord(video) + chunk) % 3 == 0)
+        self.world = World(lambda video, chunk: (ord(video) + chunk) % 3 == 0, passes)
         self.executor = SimulatedExecutor(self.world, COUNTS, choose=rng.choice, disturb=self.disturb)
         self.scheduler = Scheduler(self.executor, used, self.hear)
         for each in videos:
@@ -162,7 +184,13 @@ class Turmoil:
     def _under_way(self) -> bool:
         """Something will happen without a further word from the users."""
         begun = [r for r in self.scheduler.videos if r.state not in FINAL and r.state is not VideoState.WAITING]
-        return not begun or not all(r.paused and r.state is VideoState.TRACKING for r in begun)
+        return not begun or not all(self._rests(r) for r in begun)
+
+    @staticmethod
+    def _rests(run: VideoRun) -> bool:
+        """It is paused, or waits for a place, which those that are paused may hold."""
+        waits = run.state is VideoState.STARTING and run.place is None
+        return waits or (run.state is VideoState.TRACKING and (run.paused or not run.open))
 
     def _run_of(self, video: str) -> VideoRun:
         return next(run for run in self.scheduler.videos if run.job.project == video)
@@ -173,12 +201,18 @@ class Turmoil:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    seed=st.integers(0, 2**32), moves=st.sampled_from([3, 20, 60]), videos=st.integers(1, 5), places=st.sampled_from([1, 2, 8])
+    seed=st.integers(0, 2**32),
+    moves=st.sampled_from([3, 20, 60]),
+    videos=st.integers(1, 5),
+    places=st.sampled_from([1, 2, 8]),
+    passes=st.sampled_from([whole, several]),
 )
-def test_whatever_happens_every_video_ends_with_its_masks(seed: int, moves: int, videos: int, places: int) -> None:
+def test_whatever_happens_every_video_ends_with_its_masks(
+    seed: int, moves: int, videos: int, places: int, passes: Passes
+) -> None:
     rng = random.Random(seed)
     used = config("cluster.max_deaths_per_chunk=1000", f"cluster.sessions_per_propagator={places}")
-    turmoil = Turmoil(rng, moves, [job(v, rng.randint(1, 11)) for v in "abcde"[:videos]], used)
+    turmoil = Turmoil(rng, moves, [job(v, rng.randint(1, 11)) for v in "abcde"[:videos]], used, passes)
     turmoil.run()
     for video, each in turmoil.jobs.items():
         store = turmoil.world.stores[video]
@@ -187,9 +221,26 @@ def test_whatever_happens_every_video_ends_with_its_masks(seed: int, moves: int,
     for worker in turmoil.executor.alive.values():
         assert not worker.sessions, "a session that nobody uses keeps its memory"
     for run_ in turmoil.scheduler.videos:
-        assert not run_.decoded
-        assert not run_.writing
-        assert run_.current is None
+        assert run_.all_tracked
+        assert not run_.propagators
+
+
+def test_passes_of_one_video_run_at_once_and_fills_come_after_what_they_fill() -> None:
+    plan = (Pass(0, 6), Pass(6, 12), Pass(6, 9, Direction.BACKWARD), Pass(0, 2, Direction.BACKWARD))
+    world = World(passes=lambda video, chunks: plan)
+    executor = SimulatedExecutor(world, COUNTS, choose=random.Random(4).choice)
+    events = run(world, [job("a", 12)], executor)
+    assert world.stores["a"].masks == world.expected("a", 12)
+    steps = [(worker, call.chunk) for worker, call in executor.log if isinstance(call, Step)]
+    early = {worker for worker, chunk in steps[:4]}
+    assert len(early) == 2, "an idle propagator takes another pass of the video"
+    writes = [(call.chunk, call.backward) for _, call in executor.log if isinstance(call, Write)]
+    assert all(writes.index((c, False)) < writes.index((c, True)) for c in (0, 1, 6, 7, 8))
+    commits = [e for e in events if isinstance(e, ChunkCommitted)]
+    assert commits[-1].frames_done == 12 * CHUNK - 1
+    assert sorted(e.chunk for e in commits if e.new) == list(range(12))
+    lanes = {(w, c.lane): c.generation for w, c in executor.log if isinstance(c, Decode)}
+    assert len(set(lanes.values())) == len(lanes)
 
 
 def test_a_chunk_that_kills_its_workers_is_set_aside_and_the_rest_goes_on() -> None:
@@ -305,7 +356,7 @@ def test_a_video_that_lost_its_propagator_waits_for_a_place() -> None:
     assert {v: s.masks for v, s in world.stores.items()} == {
         v: world.expected(v, n) for v, n in zip("abc", (8, 6, 5), strict=True)
     }
-    assert sum(isinstance(c, OpenProject) and c.video == "b" for _, c in executor.log) == 2
+    assert sum(isinstance(c, OpenPass) and c.video == "b" for _, c in executor.log) == 2
     ends = [c.video for _, c in executor.log if isinstance(c, CloseProject)]
     assert ends == ["a", "b", "c"]  # who had begun goes on before who had not
 
@@ -314,7 +365,7 @@ def test_after_a_move_the_old_propagator_forgets_the_session() -> None:
     """The old one lives, out of the scheduler's reach for a moment, and so would the session's memory."""
 
     def disturb(worker: WorkerId, call: Call) -> str | None:
-        executor.away = {worker} if isinstance(call, Step) and call.generation == 1 and call.chunk == 2 else set()
+        executor.away = {worker} if isinstance(call, Step) and call.generation == 2 and call.chunk == 2 else set()
         return "payload" if executor.away else None
 
     executor = SimulatedExecutor(World(), COUNTS, lambda busy: min(busy, key=lambda w: w in executor.away), disturb)
@@ -347,7 +398,7 @@ def test_stop_saves_where_each_video_is_and_a_later_run_repeats_nothing() -> Non
     assert scheduler.videos[0].state is VideoState.STOPPED
     done = len(world.stores["a"].masks)
     assert 6 <= done < 20
-    assert max(world.stores["a"].checkpoints) == done - 1
+    assert max(world.stores["a"].checkpoints) == (done - 1, False)
     again = SimulatedExecutor(world, COUNTS)
     run(world, [job("a", 20)], again)
     assert world.stores["a"].masks == world.expected("a", 20)
@@ -400,7 +451,6 @@ def test_finished_videos_leave_nothing_behind() -> None:
     scheduler.add(job("a", 6))
     scheduler.run()
     (video,) = scheduler.videos
-    assert not video.decoded
-    assert not video.writing
-    assert video.current is None
+    assert video.all_tracked
+    assert not video.propagators
     assert not any(isinstance(c, Write) for q in executor.queues.values() for c, _ in q)

@@ -16,8 +16,10 @@ from tam_dist.coordination.calls import (
     CloseSession,
     CloseVideo,
     Decode,
+    OpenPass,
     OpenProject,
     OpenSession,
+    PassReceipt,
     ProjectReceipt,
     Resume,
     Segment,
@@ -30,6 +32,7 @@ from tam_dist.coordination.video import VideoJob
 from tam_dist.due import due_work
 from tam_dist.errors import ProjectLockedError, StorageError, VideoError, WorkerDiedError
 from tam_dist.preparation import prepare, settle
+from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.spec import SessionStart
 from tam_dist.types import ChunkResult, FrameChunk, StepResult
 from tam_dist.workers.decoder import DecoderWorker
@@ -129,19 +132,24 @@ def result(chunk: int) -> ChunkResult:
 
 def test_the_writer_commits_hands_out_checkpoints_and_frees_the_lock(job: VideoJob) -> None:
     writer = WriterWorker()
-    receipt, start = writer.run(OpenProject(job.project, 0))
-    assert receipt == ProjectReceipt(receipt.seconds, next_chunk=0, committed=frozenset())
-    assert start == start_of(job)
-    assert [p.object_name for p in start.spec.prompts] == ["cat", "dog"]
+    receipt, spec = writer.run(OpenProject(job.project, 0))
+    whole = Pass(0, 6)
+    assert receipt == ProjectReceipt(receipt.seconds, passes=(whole,), committed=frozenset())
+    assert spec == start_of(job).spec
+    assert [p.object_name for p in spec.prompts] == ["cat", "dog"]
+    receipt, start = writer.run(OpenPass(job.project, 1, whole), spec)
+    assert receipt == PassReceipt(receipt.seconds, next_chunk=0, done=frozenset())
+    assert start == SessionStart(spec, None, whole)
     with pytest.raises(ProjectLockedError):
         ProjectStore.open(job.project, write=True)
     for chunk, checkpoint in [(0, None), (1, b"state after 1"), (2, None)]:
         writer.run(Write(job.project, 0, chunk), StepResult(chunk=result(chunk), checkpoint=checkpoint))
-    receipt, start = writer.run(OpenProject(job.project, 1))
-    assert receipt == ProjectReceipt(receipt.seconds, next_chunk=2, committed=frozenset({0, 1, 2}))
+    receipt, start = writer.run(OpenPass(job.project, 1, whole), spec)
+    assert receipt == PassReceipt(receipt.seconds, next_chunk=2, done=frozenset({0, 1, 2}))
+    assert writer.run(OpenProject(job.project, 2))[0].committed == {0, 1, 2}
     assert start.checkpoint == b"state after 1"
     writer.run(Write(job.project, 1, 2), StepResult(checkpoint=b"state after 2"))  # a run that is stopped saves where it is
-    assert writer.run(OpenProject(job.project, 2))[1].checkpoint == b"state after 2"
+    assert writer.run(OpenPass(job.project, 2, whole), spec)[1].checkpoint == b"state after 2"
     writer.run(CloseProject(job.project, 2, "stopped", None))
     status = ProjectStore.open(job.project, write=False).status()
     assert (status.state, status.frames_done, status.writer) == ("interrupted", 24, None)
