@@ -14,6 +14,9 @@ from storage.location import Location
 _SUFFIX = ".safetensors"
 
 CHECKPOINTS = "checkpoints"
+#: States of passes that go backwards. They are numbered as if the video ran that way: ``n`` is the one after the n-th chunk
+#: from the end, so that the same ones are kept.
+BACKWARD_CHECKPOINTS = "checkpoints-backward"
 
 
 def thinned(chunks: Sequence[int], *, every: int, keep: int, done: bool = False) -> list[int]:
@@ -49,8 +52,8 @@ def _number(chunk: int, every: int) -> int:
 class CheckpointStore:
     """The states of one project; state ``n`` is the one after chunk ``n``."""
 
-    def __init__(self, project: Location, *, every: int, keep: int) -> None:
-        self._folder = project / CHECKPOINTS
+    def __init__(self, project: Location, *, every: int, keep: int, folder: str = CHECKPOINTS) -> None:
+        self._folder = project / folder
         self._every = every
         self._keep = keep
 

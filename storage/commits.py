@@ -29,7 +29,8 @@ class CommitRecord:
     """``digest`` of the labels (:func:`labels_digest`), ``scores`` of quality and origin over ``objects`` columns,
     ``checkpoint`` of the state after the chunk where one was stored; ``revision`` counts the chunk's masks from 1;
     ``prompts`` are the uuids applied in the chunk; ``time`` is seconds since the epoch; ``basis`` is what the masks were made
-    from, ``stored`` the digest of the bytes they are stored as (both None in records of versions that did not say).
+    from, ``stored`` the digest of the bytes they are stored as (both None in records of versions that did not say);
+    ``backward`` is the digest of the backward pass's state after the chunk, where one was stored.
     """
 
     chunk: int
@@ -42,6 +43,7 @@ class CommitRecord:
     time: float
     basis: Basis | None = None
     stored: str | None = None
+    backward: str | None = None
 
     @classmethod
     def from_json(cls, data: bytes, where: object) -> CommitRecord:

@@ -18,6 +18,7 @@ from tam_dist.errors import ProjectExistsError, SchemaError
 _OWN_NAMES = {
     "commits": re.compile(r"\d{8,}\.(json|rewriting)"),
     "checkpoints": re.compile(r"\d{8,}\.safetensors"),
+    "checkpoints-backward": re.compile(r"\d{8,}\.safetensors"),
     "prompts": re.compile(r"\d{20}-[0-9a-f]{32}\.json"),
 }
 _ARRAYS = ("labels", "quality", "origin", "pts")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage import lock, ownership
-from storage.checkpoints import CHECKPOINTS, CheckpointStore, state_digest
+from storage.checkpoints import BACKWARD_CHECKPOINTS, CHECKPOINTS, CheckpointStore, state_digest
 from storage.commits import COMMITS, CommitLog, CommitRecord, labels_digest, scores_digest
 from storage.location import Location
 from storage.manifest import MANIFEST, Manifest
@@ -33,7 +33,7 @@ from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
 from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array
 
 Where = str | os.PathLike[str] | Location
-_REMAINS = frozenset({COMMITS, CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, STATE})
+_REMAINS = frozenset({COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, STATE})
 
 
 class ProjectStore:
@@ -50,6 +50,7 @@ class ProjectStore:
         self._commits = CommitLog(location)
         every, keep = (_tracking_setting(location, manifest, name) for name in ("checkpoint_every", "keep_checkpoints"))
         self._checkpoints = CheckpointStore(location, every=every, keep=keep)
+        self._backward = CheckpointStore(location, every=every, keep=keep, folder=BACKWARD_CHECKPOINTS)
         self._writing = threading.RLock()
         # Known without asking as long as nobody else may write: a listing of 10,000 records for each chunk adds up.
         self._committed: frozenset[int] | None = None
@@ -130,7 +131,7 @@ class ProjectStore:
             (location / PROMPTS).remove()
             (location / STATE).remove()
             ownership.remove_masks(location / MASKS)
-            for folder in (COMMITS, CHECKPOINTS, PROMPTS_FOLDER):
+            for folder in (COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS_FOLDER):
                 ownership.remove_own(location / folder)
         finally:
             held.release()
@@ -205,8 +206,9 @@ class ProjectStore:
         found = self._commits.read_all(self.committed if chunks is None else self.committed.intersection(chunks))
         return {chunk: record for chunk, record in found.items() if record is not None}
 
-    def commit(self, result: ChunkResult, checkpoint: bytes | None = None) -> CommitRecord:
-        """Store a chunk's masks, and the tracker's state after it, and make them count: all of it or nothing.
+    def commit(self, result: ChunkResult, checkpoint: bytes | None = None, *, backward: bool = False) -> CommitRecord:
+        """Store a chunk's masks, and the tracker's state after it, and make them count: all of it or nothing. ``backward``:
+        those stored, completed by a backward pass, and that pass's state; the forward pass's own stays.
 
         A chunk already committed with the same content is left alone, so a commit may be repeated; with other masks it is
         rewritten with the next revision; with the same masks and other scores, prompts, basis or state the revision stays.
@@ -223,13 +225,16 @@ class ProjectStore:
                 digest=labels_digest(labels),
                 scores=scores_digest(quality, origin),
                 objects=quality.shape[1],
-                checkpoint=None if checkpoint is None else state_digest(checkpoint),
+                checkpoint=None if checkpoint is None or backward else state_digest(checkpoint),
                 prompts=tuple(result.prompts),
                 time=time.time(),
                 basis=result.basis,
+                backward=state_digest(checkpoint) if checkpoint is not None and backward else None,
             )
             if old is not None:
-                if checkpoint is None and replace(new, checkpoint=old.checkpoint).same_content(old):
+                if backward:
+                    new = replace(new, checkpoint=old.checkpoint)
+                elif checkpoint is None and replace(new, checkpoint=old.checkpoint).same_content(old):
                     new = replace(new, checkpoint=old.checkpoint)  # a replay that owed no state: the one stored still holds
                 if chunk in self.committed and new.same_content(old):
                     return old
@@ -238,7 +243,7 @@ class ProjectStore:
                 self._rewriting |= {chunk}
                 self._committed = self.committed - {chunk}
             if checkpoint is not None:
-                self._checkpoints.write(chunk, checkpoint)
+                self._keep_state(chunk, checkpoint, backward=backward)
             self._masks.write(result.start, labels, quality, origin)
             new = replace(new, stored=self._masks.stored_digest(chunk))
             self._require_lock()  # once more: whoever lost the lock while writing must not vouch for the chunk
@@ -248,33 +253,45 @@ class ProjectStore:
                 self._rewriting -= {chunk}
             self._committed = self.committed | {chunk}
             if checkpoint is not None:
-                self._checkpoints.thin()
+                (self._backward if backward else self._checkpoints).thin()
             return new
 
-    def attach_checkpoint(self, chunk: int, state: bytes) -> None:
+    def attach_checkpoint(self, chunk: int, state: bytes, *, backward: bool = False) -> None:
         """Keep the tracker's state after a chunk that was committed without one, as a run that is stopped does."""
         with self._writing:
             self._require_lock()
             record = self.record(chunk)
             if record is None:
                 raise ValueError(f"chunk {chunk} is not committed")
-            self._checkpoints.write(chunk, state)
-            self._commits.put(replace(record, checkpoint=state_digest(state)))
-            self._checkpoints.thin()
+            digest = self._keep_state(chunk, state, backward=backward)
+            self._commits.put(replace(record, backward=digest) if backward else replace(record, checkpoint=digest))
+            (self._backward if backward else self._checkpoints).thin()
 
-    def checkpoint(self, before_chunk: int, readable: Callable[[bytes], bool] = bool) -> tuple[int, bytes] | None:
-        """The newest usable state to start ``before_chunk`` from, as (chunk after which it was taken, state), else None.
+    def checkpoint(
+        self, before_chunk: int, readable: Callable[[bytes], bool] = bool, *, backward: bool = False
+    ) -> tuple[int, bytes] | None:
+        """The newest usable state to start ``before_chunk`` from, as (chunk after which it was taken, state), else None;
+        ``backward``: of a pass that comes to that chunk from behind.
 
         A state that is missing, torn, outdated by a rewrite of its chunk or not ``readable`` is passed over for the next older.
         """
-        for chunk in reversed(self._checkpoints.chunks()):
-            record = self._commits.read_all([chunk])[chunk] if chunk < before_chunk and chunk in self.committed else None
-            if record is None or record.checkpoint is None:
-                continue
-            state = self._checkpoints.read(chunk, record.checkpoint)
+        store = self._backward if backward else self._checkpoints
+        for number in reversed(store.chunks()):
+            chunk = self._mirrored(number) if backward else number
+            before = chunk > before_chunk if backward else chunk < before_chunk
+            record = self._commits.read_all([chunk])[chunk] if before and chunk in self.committed else None
+            digest = None if record is None else record.backward if backward else record.checkpoint
+            state = None if digest is None else store.read(number, digest)
             if state is not None and readable(state):
                 return chunk, state
         return None
+
+    def _mirrored(self, chunk: int) -> int:
+        return self._manifest.chunk_count - 1 - chunk
+
+    def _keep_state(self, chunk: int, state: bytes, *, backward: bool) -> str:
+        """Its digest."""
+        return self._backward.write(self._mirrored(chunk), state) if backward else self._checkpoints.write(chunk, state)
 
     def discard_checkpoints(self, first: int, last: int | None = None) -> None:
         """Remove the states after chunks ``first`` to ``last`` (to the end if None), which a correction made untrue."""
@@ -304,6 +321,7 @@ class ProjectStore:
             for chunk in chunks:
                 self._commits.remove(chunk)
                 self._checkpoints.remove(chunk)
+                self._backward.remove(self._mirrored(chunk))
             self._masks.remove(frozenset(chunks))
             self._committed = self._commits.committed()
 
@@ -356,6 +374,7 @@ class ProjectStore:
             self._require_lock()
             if state == "done":
                 self._checkpoints.thin(done=True)
+                self._backward.shrink(0)  # what they start from is the first prompts alone: later ones need none of them
                 budget = int(self._manifest.config["tracking"].get("keep_bytes", -1))
                 if budget >= 0:
                     self._checkpoints.shrink(budget)
@@ -426,6 +445,10 @@ class ProjectStore:
             owner = records.get(chunk) if chunk in recorded else None
             if owner is None or owner.checkpoint is None:
                 self._checkpoints.remove(chunk)
+        for number in self._backward.chunks():
+            owner = records.get(self._mirrored(number)) if self._mirrored(number) in recorded else None
+            if owner is None or owner.backward is None:
+                self._backward.remove(number)
 
 
 def _tracking_setting(where: Location, manifest: Manifest, name: str) -> int:

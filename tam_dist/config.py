@@ -78,6 +78,7 @@ class TrackingConfig:
     checkpoint_every: int = MISSING
     keep_checkpoints: int = MISSING
     keep_bytes: int = MISSING
+    direction: str = MISSING
 
 
 @dataclass

@@ -51,6 +51,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "media.on_damage": ("hold", "skip", "stop"),
     "refinement.mode": ("off", "on", "deferred"),
     "refinement.score": ("model", "confidence"),
+    "tracking.direction": ("both", "forward"),
     "runtime.autocast": ("none", "bf16", "fp16"),
 }
 #: Of settings newer than the first projects: the value with which everything is as it was before there was the setting.
@@ -66,6 +67,7 @@ BEFORE: Mapping[str, Any] = {
     "refinement.margin": 0.05,
     "refinement.presence_margin": 0.15,
     "tracking.keep_bytes": -1,
+    "tracking.direction": "forward",
 }
 #: Settings, or whole sections, that decide the masks, given frames, prompts and weights.
 DECIDING = (
@@ -73,6 +75,7 @@ DECIDING = (
     "refinement",
     "media.on_damage",
     "tracking.chunk_size",
+    "tracking.direction",
     "runtime.threads",
     "runtime.autocast",
     "runtime.deterministic",

@@ -25,8 +25,8 @@ from tam_dist.types import Prompt
 
 @dataclass(frozen=True)
 class DueWork:
-    """``spec`` holds the prompts in force; ``missing`` chunks have no masks, ``stale`` ones were made from something else than
-    is asked for now.
+    """``spec`` holds the prompts in force; ``missing`` chunks have no masks, or not all of them since no backward pass has come
+    by yet; ``stale`` ones were made from something else than is asked for now.
     """
 
     spec: SessionSpec
@@ -48,9 +48,10 @@ def due_work(store: ProjectStore) -> DueWork:
     prompts = store.prompts()
     spec = session_spec(store.manifest, prompts)
     records = store.records()
-    stale = frozenset(chunk for chunk, record in records.items() if not _holds(record, spec, prompts))
+    half = frozenset(chunk for chunk, record in records.items() if _is_half(record, spec))
+    stale = frozenset(chunk for chunk, record in records.items() if chunk not in half and not _holds(record, spec, prompts))
     _check_log(store, prompts, [records[chunk] for chunk in sorted(stale)])
-    return DueWork(spec, frozenset(range(spec.chunk_count)) - records.keys(), stale)
+    return DueWork(spec, (frozenset(range(spec.chunk_count)) - records.keys()) | half, stale)
 
 
 def passes_due(work: DueWork) -> tuple[Pass, ...]:
@@ -74,13 +75,17 @@ def start_of(store: ProjectStore, spec: SessionSpec, each: Pass) -> PassStart:
     """
     prompts = store.prompts()
     records = store.records(each.chunks)
-    done = frozenset(chunk for chunk, record in records.items() if _holds(record, spec, prompts))
+    done = frozenset(
+        chunk
+        for chunk, record in records.items()
+        if _holds(record, spec, prompts) or (not each.backward and _is_half(record, spec))
+    )
     due = next((chunk for chunk in each.chunks if chunk not in done), each.chunks.stop)
-    newest = store.checkpoint(due, is_readable)
-    if newest is None or newest[0] < each.first:
+    newest = store.checkpoint(due, is_readable, backward=each.backward)
+    if newest is None or newest[0] not in each.chunks:
         return PassStart(each.chunks.start, done, SessionStart(spec, None, each))
     chunk, state = newest
-    return PassStart(chunk + 1, done, SessionStart(spec, state, each))
+    return PassStart(chunk + each.chunks.step, done, SessionStart(spec, state, each))
 
 
 def session_spec(manifest: Manifest, prompts: Sequence[Prompt]) -> SessionSpec:
@@ -97,7 +102,14 @@ def session_spec(manifest: Manifest, prompts: Sequence[Prompt]) -> SessionSpec:
         refinement=config.refinement,
         weights=digest_of({role: model.sha256 for role, model in manifest.models.items()}),
         settings=digest_of(deciding_settings(config)),
+        direction=config.tracking.direction,
     )
+
+
+def _is_half(record: CommitRecord, spec: SessionSpec) -> bool:
+    """The forward pass's masks hold, and nothing is filled in yet."""
+    wanted = spec.basis(record.chunk)
+    return record.basis != wanted and record.basis == wanted.before_fill
 
 
 def _holds(record: CommitRecord, spec: SessionSpec, prompts: Sequence[Prompt]) -> bool:

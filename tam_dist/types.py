@@ -6,7 +6,7 @@ Frames are 0-based in presentation order; coordinates are pixels of the source v
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from fractions import Fraction
 from typing import Literal
@@ -219,12 +219,19 @@ class SegmentedMask:
 @dataclass(frozen=True)
 class Basis:
     """What a chunk's masks were made from, as SHA-256 (hex) of the ``prompts`` in force up to its end, the ``weights``, and
-    the ``settings`` that decide masks. Masks on another basis than that of today are stale.
+    the ``settings`` that decide masks; ``fill``: of the prompts that its backward pass starts from, "" where there is none or
+    its masks are not filled in yet. Masks on another basis than that of today are stale.
     """
 
     prompts: str
     weights: str
     settings: str
+    fill: str = ""
+
+    @property
+    def before_fill(self) -> Basis:
+        """That of the forward pass's masks alone."""
+        return replace(self, fill="")
 
 
 @dataclass(frozen=True, eq=False)

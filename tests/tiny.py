@@ -35,6 +35,7 @@ def write_weights(folder: Path) -> list[str]:
         "runtime.device=cpu",
         "tracking.chunk_size=8",
         "tracking.checkpoint_every=2",
+        "tracking.direction=forward",  # most tests count chunks; those of backward passes turn it on
         "refinement.mode=off",  # the masks of random networks are always poor; tests of refinement turn it on
         "propagation.mem_every=3",
         "propagation.min_working_frames=2",

@@ -53,6 +53,33 @@ def first_frames(prompts: Sequence[Prompt], frame_count: int) -> dict[str, int]:
     return {prompt.uuid: first for first, prompt in _with_first_frames(prompts, frame_count)}
 
 
+def starts(objects: Sequence[TrackedObject], prompts: Sequence[Prompt]) -> dict[int, int]:
+    """By object id, the frame of its first click, box or mask where it is not declared absent: there tracking it begins."""
+    ids = {o.name: o.id for o in objects}
+    absences: dict[str, list[Absent]] = defaultdict(list)
+    for prompt in prompts:
+        if isinstance(prompt.data, Absent):
+            absences[prompt.object_name].append(prompt.data)
+    found: dict[int, int] = {}
+    for prompt in sorted(prompts, key=_order):
+        away = any(a.first <= prompt.frame <= a.last for a in absences[prompt.object_name])
+        if prompt.object_name in ids and not isinstance(prompt.data, Absent) and not away:
+            found.setdefault(ids[prompt.object_name], prompt.frame)
+    return found
+
+
+def fill_digest(objects: Sequence[TrackedObject], prompts: Sequence[Prompt]) -> str:
+    """SHA-256 (hex) of what a backward pass depends on: the prompts with which objects begin, and the absences before."""
+    ids, begins = {o.name: o.id for o in objects}, starts(objects, prompts)
+    sha = hashlib.sha256()
+    for prompt in sorted(prompts, key=_order):
+        object_id = ids[prompt.object_name]
+        begin = begins.get(object_id, -1)
+        if prompt.frame <= begin if isinstance(prompt.data, Absent) else prompt.frame == begin:
+            sha.update(json.dumps([object_id, prompt.frame, prompt.data.kind, _content(prompt.data)]).encode() + b"\n")
+    return sha.hexdigest()
+
+
 def digest_of(values: Mapping[str, Any]) -> str:
     """SHA-256 (hex) of plain values, whatever their order.
 

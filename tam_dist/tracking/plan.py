@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tam_dist.errors import PromptError
+from tam_dist.tracking.basis import starts
 from tam_dist.types import Absent, BoolArray, Box, Clicks, FloatArray, Mask, ObjectQuery, Prompt, TrackedObject
 
 #: Logit magnitude that stands for a human-given mask when it is refined by clicks.
@@ -82,6 +83,10 @@ class PromptPlan:
         """The frame on which the first object appears; nothing is tracked before it."""
         return min(self._frames)
 
+    def begun(self, frame: int) -> bool:
+        """Whether there is anything to track in ``frame``."""
+        return frame >= self.first_frame
+
     def at(self, frame: int) -> tuple[ObjectPrompts, ...]:
         """The prompts of a frame, by object id."""
         return self._frames.get(frame, ())
@@ -100,6 +105,32 @@ class PromptPlan:
             if first <= end + 1:
                 end = max(end, last)
         return end
+
+
+class BackwardPlan(PromptPlan):
+    """What is asked of a pass that goes backwards: each object from its first prompt on towards the video's beginning. Later
+    prompts are none of its business.
+    """
+
+    def __init__(self, objects: Sequence[TrackedObject], prompts: Sequence[Prompt]) -> None:
+        super().__init__(objects, prompts)
+        begins = starts(objects, prompts)
+        chosen = {f: tuple(p for p in given if begins.get(p.object_id) == f) for f, given in self._frames.items()}
+        self._frames = {frame: given for frame, given in chosen.items() if given}
+
+    def begun(self, frame: int) -> bool:
+        return frame <= max(self._frames)
+
+    def gone_for_good(self, frame: int, frame_count: int) -> frozenset[int]:  # noqa: ARG002
+        """Ids of the objects declared absent in ``frame`` and every earlier one."""
+        return frozenset(i for i in self.absent(frame) if self._absent_since(i, frame) <= 0)
+
+    def _absent_since(self, object_id: int, frame: int) -> int:
+        begin = frame
+        for first, last in sorted(self._absences[object_id], key=lambda span: -span[1]):
+            if last >= begin - 1:
+                begin = min(begin, first)
+        return begin
 
 
 def _fold(object_id: int, given: Sequence[Prompt]) -> ObjectPrompts:

@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore, Prediction
@@ -19,7 +20,7 @@ from tam_dist.tracking.assessment import Assessor, Question, Watcher
 from tam_dist.tracking.encoding import ChunkEncoder
 from tam_dist.tracking.outcome import ChunkMasks, FrameMasks
 from tam_dist.tracking.passes import Pass
-from tam_dist.tracking.plan import ObjectPrompts, PromptPlan
+from tam_dist.tracking.plan import BackwardPlan, ObjectPrompts, PromptPlan
 from tam_dist.tracking.quality.model import QualityScorer, weight_free
 from tam_dist.tracking.resampling import shrink_mask
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
@@ -53,11 +54,11 @@ class TrackingSession:
     def __init__(self, spec: SessionSpec, models: Models, *, over: Pass | None = None, watch: Watcher | None = None) -> None:
         self._spec = spec
         self._models = models
-        self._plan = PromptPlan(spec.objects, spec.prompts)
         self._core = InferenceCore(models.network, spec.propagation, device=models.device)
         self._assessor = Assessor(spec.refinement, models.scorer, (spec.height, spec.width), watch=watch)
         self._size = propagation_size(spec.height, spec.width, spec.propagation.short_side)
         self._over = over or Pass(0, spec.chunk_count)
+        self._plan = (BackwardPlan if self._over.backward else PromptPlan)(spec.objects, spec.prompts)
         self._next_chunk = self._over.chunks.start
         self._running: Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult] | None = None
         self._deferred: list[Question] = []
@@ -126,10 +127,10 @@ class TrackingSession:
         masks = ChunkMasks.blank(spec, chunk)
         ahead = self._models.encode_ahead
         batch = 1 if ahead else spec.propagation.key_batch
-        encoder = ChunkEncoder(self._core, chunk, self._size, batch=batch, ahead=ahead)
-        for offset in range(len(chunk.frames)):
-            number = chunk.start + offset
-            if number < self._plan.first_frame:
+        encoder = ChunkEncoder(self._core, self._in_order(chunk), self._size, batch=batch, ahead=ahead)
+        numbers = range(chunk.start, chunk.stop)
+        for offset, number in enumerate(reversed(numbers) if self._over.backward else numbers):
+            if not self._plan.begun(number):
                 continue
             prompts = self._plan.at(number)
             if number in chunk.skipped and not prompts:
@@ -137,10 +138,19 @@ class TrackingSession:
                 continue
             if self._changes_objects(number):  # earlier predictions are of others than those tracked then
                 yield from self._settle_deferred(masks)
-            masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), number in chunk.cuts)))
+            cut = number + self._over.backward in chunk.cuts
+            masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), cut)))
             masks.applied.extend(uuid for each in prompts for uuid in each.uuids)
         yield from self._settle_deferred(masks)
         return replace(masks.result(), basis=self._spec.basis(chunk.index))
+
+    def _in_order(self, chunk: FrameChunk) -> FrameChunk:
+        """The chunk's frames in the order in which the pass comes by."""
+        return replace(chunk, frames=np.ascontiguousarray(chunk.frames[::-1])) if self._over.backward else chunk
+
+    def _time(self, number: int) -> int:
+        """Of frame ``number`` in a pass over the whole video, in its direction."""
+        return self._spec.frame_count - 1 - number if self._over.backward else number
 
     def _changes_objects(self, number: int) -> bool:
         leaving = self._plan.gone_for_good(number, self._spec.frame_count)
@@ -154,7 +164,7 @@ class TrackingSession:
         found = None
         if self._core.object_ids:
             seen = self._core.predict(frame, prompted=bool(prompts), absent=declared)
-            found = self._assessor.assess(number, frame, seen, absent=declared, settled=bool(prompts), cut=cut)
+            found = self._assessor.assess(self._time(number), frame, seen, absent=declared, settled=bool(prompts), cut=cut)
         given = yield from self._given_masks(number, prompts, None if found is None else found.prediction)
         if found is None and not given:
             return FrameMasks.empty(self._spec, declared)

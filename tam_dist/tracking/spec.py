@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from tam_dist.config import PropagationConfig, RefinementConfig, refinement_off
-from tam_dist.tracking.basis import PromptDigests
-from tam_dist.tracking.passes import Pass
+from tam_dist.tracking.basis import PromptDigests, fill_digest, starts
+from tam_dist.tracking.passes import Direction, Pass
 from tam_dist.types import Basis, Prompt, TrackedObject, chunk_count
 
 #: Above this many objects label maps are uint16 (255 is DAVIS's void label).
@@ -38,7 +38,8 @@ class VideoGrid:
 
 @dataclass(frozen=True)
 class SessionSpec(VideoGrid):
-    """``prompts`` are those in force (none undone). ``weights`` and ``settings`` are digests of all else that decides the
+    """``prompts`` are those in force (none undone). ``direction``: "forward", or "both", with a backward pass before objects'
+    first prompts. ``weights`` and ``settings`` are digests of all else that decides the
     masks; they are recorded, and influence nothing.
     """
 
@@ -48,6 +49,7 @@ class SessionSpec(VideoGrid):
     refinement: RefinementConfig = field(default_factory=refinement_off)
     weights: str = ""
     settings: str = ""
+    direction: str = "forward"
 
     @property
     def label_dtype(self) -> np.dtype:
@@ -55,12 +57,24 @@ class SessionSpec(VideoGrid):
 
     def basis(self, chunk: int) -> Basis:
         """What the masks of ``chunk`` are made from in a session of this spec."""
-        return Basis(self._prompt_digests.before(self.stop_of(chunk)), self.weights, self.settings)
+        fill = self._fill_digest if chunk < self._filled_chunks else ""
+        return Basis(self._prompt_digests.before(self.stop_of(chunk)), self.weights, self.settings, fill)
 
     @property
     def passes(self) -> tuple[Pass, ...]:
         """All that the video's work consists of."""
-        return (Pass(0, self.chunk_count),)
+        whole = Pass(0, self.chunk_count)
+        return (whole, Pass(0, self._filled_chunks, Direction.BACKWARD)) if self._filled_chunks else (whole,)
+
+    @cached_property
+    def _filled_chunks(self) -> int:
+        """So many, from the first, are there up to the one in which the last object begins; 0 where nothing is to be filled."""
+        last = max(starts(self.objects, self.prompts).values(), default=0) if self.direction == "both" else 0
+        return last // self.chunk_size + 1 if last else 0
+
+    @cached_property
+    def _fill_digest(self) -> str:
+        return fill_digest(self.objects, self.prompts)
 
     @cached_property
     def _prompt_digests(self) -> PromptDigests:

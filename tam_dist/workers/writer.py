@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import cast
 
 from storage.project_store import ProjectStore
@@ -19,7 +20,8 @@ from tam_dist.coordination.calls import (
     Write,
 )
 from tam_dist.due import due_work, passes_due, start_of
-from tam_dist.errors import ProjectLockedError
+from tam_dist.errors import ProjectLockedError, StorageError
+from tam_dist.tracking.fill import filled, of_stored
 from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
@@ -54,7 +56,7 @@ class WriterWorker:
                 start = start_of(self._store(call.video), payloads[0], call.plan)
                 return PassReceipt(watch.seconds, start.next_chunk, start.done), start.session
             case Write():
-                self._write(self._store(call.video), call.chunk, payloads[0])
+                self._write(self._store(call.video), call, payloads[0])
                 return Receipt(watch.seconds), None
             case CloseProject():
                 self._close_project(call)
@@ -79,11 +81,23 @@ class WriterWorker:
             store.close()
 
     @staticmethod
-    def _write(store: ProjectStore, chunk: int, step: StepResult) -> None:
-        if step.chunk is not None:
-            store.commit(step.chunk, step.checkpoint)
-        elif step.checkpoint is not None:
-            store.attach_checkpoint(chunk, step.checkpoint)
+    def _write(store: ProjectStore, call: Write, step: StepResult) -> None:
+        """Whatever comes again, or late, changes nothing: a chunk whose masks are filled in stays as it is."""
+        result, record = step.chunk, store.record(call.chunk)
+        basis = None if result is None else result.basis
+        whole = basis is not None and bool(basis.fill) and record is not None and record.basis == basis
+        if result is None or whole:
+            if step.checkpoint is not None:
+                store.attach_checkpoint(call.chunk, step.checkpoint, backward=call.backward)
+        elif not call.backward:
+            store.commit(replace(result, basis=None if basis is None else basis.before_fill), step.checkpoint)
+        else:
+            if record is None or basis is None or record.basis != basis.before_fill:
+                raise StorageError(f"{store.location}: chunk {call.chunk} is gone or was changed meanwhile: resume it.")
+            frames = slice(result.start, result.start + len(result.labels))
+            stored = of_stored(store.labels[frames], store.quality[frames], store.origin[frames], result)
+            merged = filled(replace(stored, prompts=record.prompts), result)
+            store.commit(merged, step.checkpoint, backward=True)
 
     def _store(self, project: str, *, patience: float = 0.0) -> ProjectStore:
         deadline = time.monotonic() + patience
