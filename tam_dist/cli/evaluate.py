@@ -24,8 +24,11 @@ def davis(
     settings: Settings = None,
     year: Annotated[int, typer.Option(help="2016: all objects as one; 2017: each by itself.")] = 2016,
     sequences: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
-    init: Annotated[str, typer.Option(metavar="mask|click|box", help="What is given on the first frame.")] = "mask",
+    init: Annotated[str, typer.Option(metavar="mask|click|box", help="What is given on the prompted frame.")] = "mask",
     clicks: Annotated[int, typer.Option(min=1, help="Clicks an object, with --init click.")] = 3,
+    start: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Which frame is prompted, as a share of the sequence: 0.5 is its middle.")
+    ] = 0.0,
     refine: Annotated[
         str | None, typer.Option(metavar="off|on|deferred", help="As refinement.mode=…", show_default=False)
     ] = None,
@@ -41,7 +44,7 @@ def davis(
         raise ConfigError(f"--year must be 2016 or 2017, not {year}.")
     if init not in INITIALISATIONS:
         raise ConfigError(f"--init must be {', '.join(INITIALISATIONS)}, not {init!r}.")
-    found = find_sequences(root, year, sequences.split(",") if sequences else None)
+    found = find_sequences(root, year, sequences.split(",") if sequences else None, start=start)
     chosen = [] if refine is None else [f"refinement.mode={refine}"]
     config = settle(load_config([*(settings or []), *chosen]))
     report = evaluate_davis(found, config, INITIALISATIONS[init], clicks, tell=_tell).to_json()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,19 @@ _LEVEL = "480p"
 
 @dataclass(frozen=True)
 class VideoSequence:
-    """One video: ``frames`` is its folder of images; ``annotations`` maps are read with :meth:`labels`."""
+    """One video: ``frames`` is its folder of images; ``annotations`` maps are read with :meth:`labels`. Prompts are given at
+    ``start``, a share of its length: 0 is the first frame, 0.5 the middle one.
+    """
 
     name: str
     frames: Path
     annotations: Path
     merge: bool
+    start: float = 0.0
+
+    @cached_property
+    def prompted_frame(self) -> int:
+        return int(self.start * (len(self.label_files()) - 1))
 
     def label_files(self) -> list[Path]:
         return sorted(self.annotations.glob("*.png"))
@@ -48,8 +56,8 @@ class VideoSequence:
         return labels
 
     def objects(self) -> list[int]:
-        """The objects of the first frame, which are the ones tracked."""
-        return [int(v) for v in np.unique(self.labels(0)) if v not in (0, _VOID)]
+        """The objects of the prompted frame, which are the ones tracked."""
+        return [int(v) for v in np.unique(self.labels(self.prompted_frame)) if v not in (0, _VOID)]
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class DavisReport:
         }
 
 
-def find_sequences(root: Path, year: int, names: Sequence[str] | None = None) -> list[VideoSequence]:
+def find_sequences(root: Path, year: int, names: Sequence[str] | None = None, *, start: float = 0.0) -> list[VideoSequence]:
     """Raises :class:`ConfigError` where the folder has no such layout or lacks a named sequence."""
     images, annotations = (_level(root / kind) for kind in ("JPEGImages", "Annotations"))
     listed = root / "ImageSets" / str(year) / "val.txt"
@@ -105,7 +113,7 @@ def find_sequences(root: Path, year: int, names: Sequence[str] | None = None) ->
             if listed.exists()
             else sorted(p.name for p in annotations.iterdir() if p.is_dir())
         )
-    found = [VideoSequence(name, images / name, annotations / name, merge=year == 2016) for name in names]
+    found = [VideoSequence(name, images / name, annotations / name, merge=year == 2016, start=start) for name in names]
     for sequence in found:
         if not sequence.frames.is_dir() or not sequence.label_files():
             raise ConfigError(f"{root} has no frames or no annotations of the sequence {sequence.name!r}.")
@@ -115,12 +123,14 @@ def find_sequences(root: Path, year: int, names: Sequence[str] | None = None) ->
 
 
 def score_sequence(sequence: VideoSequence, predicted: Callable[[int], UInt8Array]) -> Iterator[ObjectScore]:
-    """``predicted(i)`` gives the label map (H, W) of frame i, with the objects' own ids."""
+    """``predicted(i)`` gives the label map (H, W) of frame i, with the objects' own ids. The prompted frame is not scored."""
     files = sequence.label_files()
     objects = sequence.objects()
     j: dict[int, list[float]] = {o: [] for o in objects}
     f: dict[int, list[float]] = {o: [] for o in objects}
     for index in range(1, len(files) - 1):
+        if index == sequence.prompted_frame:
+            continue
         truth, ours = sequence.labels(index), predicted(index)
         if ours.shape != truth.shape:  # annotations of another size than the frames: compare at theirs
             ours = cv2.resize(ours, truth.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.uint8)

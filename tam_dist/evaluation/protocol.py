@@ -1,8 +1,8 @@
 """Running the benchmark through the engine as any user's video: a project a sequence, started from masks, clicks or boxes.
 
 Clicks follow one protocol: the first at the interior point farthest from the object's border; each further one where SAM's
-mask so far errs most, at the centre of the largest wrong region, until ``clicks`` are given. Only the first frame is
-prompted.
+mask so far errs most, at the centre of the largest wrong region, until ``clicks`` are given. Only one frame is
+prompted: the first, or one further on, from which tracking goes both ways.
 """
 
 from __future__ import annotations
@@ -55,23 +55,24 @@ def evaluate_davis(
             scores += found
             if tell is not None:
                 tell(sequence, found)
-    described = {"init": init, "clicks": clicks if init == "click" else None, **to_dict(config)}
+    given = {"init": init, "clicks": clicks if init == "click" else None, "start": sequences[0].start}
+    described = {**given, **to_dict(config)}
     return DavisReport(tuple(scores), frames / seconds, described)
 
 
 class _Clock:
-    """Seconds since the video's session was opened."""
+    """Seconds since the video's first session was opened."""
 
     def __init__(self) -> None:
-        self._start = time.perf_counter()
+        self._start: float | None = None
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, VideoStarted):
+        if isinstance(event, VideoStarted) and self._start is None:
             self._start = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        return time.perf_counter() - self._start
+        return 0.0 if self._start is None else time.perf_counter() - self._start
 
 
 def _labels_of(project: Project) -> Callable[[int], UInt8Array]:
@@ -83,12 +84,13 @@ def _labels_of(project: Project) -> Callable[[int], UInt8Array]:
 
 
 def prompts_of(sequence: VideoSequence, init: Initialisation, clicks: int, segmenter: SupportsSegment | None) -> list[Prompt]:
-    """What is given on the first frame: one prompt an object, named by its id in the sequence."""
+    """What is given on the prompted frame: one prompt an object, named by its id in the sequence."""
+    frame = sequence.prompted_frame
     with open_video(sequence.frames) as reader:
-        image = reader.read(0, 1)[0]
-    truth = sequence.labels(0)
+        image = reader.read(frame, frame + 1)[0]
+    truth = sequence.labels(frame)
     return in_given_order(
-        [new_prompt(0, str(o), _prompt(image, truth == o, init, clicks, segmenter)) for o in sequence.objects()]
+        [new_prompt(frame, str(o), _prompt(image, truth == o, init, clicks, segmenter)) for o in sequence.objects()]
     )
 
 
