@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 
 from storage.location import Location
 
@@ -75,11 +76,13 @@ class CheckpointStore:
     def remove(self, chunk: int) -> None:
         self._at(chunk).remove()
 
-    def thin(self, *, done: bool = False) -> None:
-        """Remove the states that :func:`thinned` does not keep."""
+    def thin(self, *, done: bool = False, borders: Sequence[int] = (0,)) -> None:
+        """Remove the states that :func:`thinned` does not keep, in each of the stretches that begin at ``borders``."""
         chunks = self.chunks()
-        for chunk in set(chunks).difference(thinned(chunks, every=self._every, keep=self._keep, done=done)):
-            self.remove(chunk)
+        for first, stop in pairwise((*borders, chunks[-1] + 1 if chunks else 0)):
+            here = [chunk for chunk in chunks if first <= chunk < stop]
+            for chunk in set(here).difference(thinned(here, every=self._every, keep=self._keep, done=done)):
+                self.remove(chunk)
 
     def shrink(self, budget: int) -> int:
         """Remove states until they take at most ``budget`` bytes; returns the bytes freed.

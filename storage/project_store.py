@@ -51,6 +51,8 @@ class ProjectStore:
         every, keep = (_tracking_setting(location, manifest, name) for name in ("checkpoint_every", "keep_checkpoints"))
         self._checkpoints = CheckpointStore(location, every=every, keep=keep)
         self._backward = CheckpointStore(location, every=every, keep=keep, folder=BACKWARD_CHECKPOINTS)
+        #: The chunks with which the video's segments begin: each has states of its own.
+        self.borders: tuple[int, ...] = (0,)
         self._writing = threading.RLock()
         # Known without asking as long as nobody else may write: a listing of 10,000 records for each chunk adds up.
         self._committed: frozenset[int] | None = None
@@ -253,7 +255,7 @@ class ProjectStore:
                 self._rewriting -= {chunk}
             self._committed = self.committed | {chunk}
             if checkpoint is not None:
-                (self._backward if backward else self._checkpoints).thin()
+                self._thin(backward=backward)
             return new
 
     def attach_checkpoint(self, chunk: int, state: bytes, *, backward: bool = False) -> None:
@@ -265,7 +267,7 @@ class ProjectStore:
                 raise ValueError(f"chunk {chunk} is not committed")
             digest = self._keep_state(chunk, state, backward=backward)
             self._commits.put(replace(record, backward=digest) if backward else replace(record, checkpoint=digest))
-            (self._backward if backward else self._checkpoints).thin()
+            self._thin(backward=backward)
 
     def checkpoint(
         self, before_chunk: int, readable: Callable[[bytes], bool] = bool, *, backward: bool = False
@@ -285,6 +287,13 @@ class ProjectStore:
             if state is not None and readable(state):
                 return chunk, state
         return None
+
+    def _thin(self, *, backward: bool) -> None:
+        if backward:
+            ends = {self._manifest.chunk_count - border for border in self.borders[1:]}
+            self._backward.thin(borders=(0, *sorted(ends)))
+        else:
+            self._checkpoints.thin(borders=self.borders)
 
     def _mirrored(self, chunk: int) -> int:
         return self._manifest.chunk_count - 1 - chunk

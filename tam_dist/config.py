@@ -79,6 +79,7 @@ class TrackingConfig:
     keep_checkpoints: int = MISSING
     keep_bytes: int = MISSING
     direction: str = MISSING
+    segments: str = MISSING
 
 
 @dataclass

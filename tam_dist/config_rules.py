@@ -68,6 +68,7 @@ BEFORE: Mapping[str, Any] = {
     "refinement.presence_margin": 0.15,
     "tracking.keep_bytes": -1,
     "tracking.direction": "forward",
+    "tracking.segments": "whole",
 }
 #: Settings, or whole sections, that decide the masks, given frames, prompts and weights.
 DECIDING = (
@@ -76,6 +77,7 @@ DECIDING = (
     "media.on_damage",
     "tracking.chunk_size",
     "tracking.direction",
+    "tracking.segments",
     "runtime.threads",
     "runtime.autocast",
     "runtime.deterministic",
@@ -99,6 +101,8 @@ def fault(name: str, value: Any) -> str | None:
     >>> fault("runtime.threads", -1)
     'runtime.threads must be a number from 0 to 1024, not -1.'
     """
+    if name == "tracking.segments" and value != "whole" and not (value.isascii() and value.isdigit() and int(value)):
+        return f"{name} must be whole or a number of chunks, not {shown(value)}."
     if name in CHOICES and value not in CHOICES[name]:
         return f"{name} must be one of {', '.join(CHOICES[name])}, not {shown(value)}."
     if name in RANGES:

@@ -20,18 +20,19 @@ from tam_dist.tracking.basis import digest_of, first_frames
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.snapshot import is_readable
 from tam_dist.tracking.spec import SessionSpec, SessionStart
-from tam_dist.types import Prompt
+from tam_dist.types import Prompt, chunk_count
 
 
 @dataclass(frozen=True)
 class DueWork:
     """``spec`` holds the prompts in force; ``missing`` chunks have no masks, or not all of them since no backward pass has come
-    by yet; ``stale`` ones were made from something else than is asked for now.
+    by yet (``half``); ``stale`` ones were made from something else than is asked for now.
     """
 
     spec: SessionSpec
     missing: frozenset[int]
     stale: frozenset[int]
+    half: frozenset[int] = frozenset()
 
     @property
     def first(self) -> int:
@@ -51,13 +52,14 @@ def due_work(store: ProjectStore) -> DueWork:
     half = frozenset(chunk for chunk, record in records.items() if _is_half(record, spec))
     stale = frozenset(chunk for chunk, record in records.items() if chunk not in half and not _holds(record, spec, prompts))
     _check_log(store, prompts, [records[chunk] for chunk in sorted(stale)])
-    return DueWork(spec, (frozenset(range(spec.chunk_count)) - records.keys()) | half, stale)
+    return DueWork(spec, (frozenset(range(spec.chunk_count)) - records.keys()) | half, stale, half)
 
 
 def passes_due(work: DueWork) -> tuple[Pass, ...]:
     """Those of the video's passes that have something to do."""
     due = work.missing | work.stale
-    return tuple(each for each in work.spec.passes if not due.isdisjoint(each.chunks))
+    forward = due - work.half
+    return tuple(p for p in work.spec.passes if not (due if p.backward else forward).isdisjoint(p.chunks))
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class PassStart:
     next_chunk: int
     done: frozenset[int]
     session: SessionStart
+    references: tuple[int, ...] = ()
 
 
 def start_of(store: ProjectStore, spec: SessionSpec, each: Pass) -> PassStart:
@@ -83,7 +86,7 @@ def start_of(store: ProjectStore, spec: SessionSpec, each: Pass) -> PassStart:
     due = next((chunk for chunk in each.chunks if chunk not in done), each.chunks.stop)
     newest = store.checkpoint(due, is_readable, backward=each.backward)
     if newest is None or newest[0] not in each.chunks:
-        return PassStart(each.chunks.start, done, SessionStart(spec, None, each))
+        return PassStart(each.chunks.start, done, SessionStart(spec, None, each), spec.reference_chunks(each))
     chunk, state = newest
     return PassStart(chunk + each.chunks.step, done, SessionStart(spec, state, each))
 
@@ -103,7 +106,17 @@ def session_spec(manifest: Manifest, prompts: Sequence[Prompt]) -> SessionSpec:
         weights=digest_of({role: model.sha256 for role, model in manifest.models.items()}),
         settings=digest_of(deciding_settings(config)),
         direction=config.tracking.direction,
+        borders=borders_of(config.tracking.segments, chunk_count(manifest.frame_count, manifest.chunk_size)),
     )
+
+
+def borders_of(segments: str, chunks: int) -> tuple[int, ...]:
+    """The first chunks of a video's segments.
+
+    >>> borders_of("whole", 7), borders_of("3", 7)
+    ((0,), (0, 3, 6))
+    """
+    return (0,) if segments == "whole" else tuple(range(0, chunks, int(segments)))
 
 
 def _is_half(record: CommitRecord, spec: SessionSpec) -> bool:

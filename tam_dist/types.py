@@ -213,6 +213,15 @@ class SegmentedMask:
     logits: FloatArray | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A frame with masks of some objects that a person gave: ``image`` uint8 (H, W, 3) and masks at the source's size."""
+
+    frame: int
+    image: UInt8Array
+    masks: tuple[SegmentedMask, ...]
+
+
 # --- what tracking gives back ----------------------------------------------------------------------------------------
 
 

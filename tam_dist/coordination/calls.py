@@ -67,7 +67,9 @@ class OpenPass(Call):
 
 @dataclass(frozen=True)
 class OpenSession(Call):
-    """Propagator: open a session (payload: the SessionStart that the pass's opening gave)."""
+    """Propagator: open a session (payloads: the SessionStart that the pass's opening gave, and for each chunk with references
+    that it named, what :class:`Refer` gave).
+    """
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,15 @@ class Segment(Call):
 
 
 @dataclass(frozen=True)
+class Refer(Call):
+    """Refiner: the masks that the prompts of a chunk stand for (payloads: FrameChunk, SessionSpec). Payload: tuple of
+    Reference.
+    """
+
+    chunk: int
+
+
+@dataclass(frozen=True)
 class Write(Call):
     """Writer: commit a finished chunk, keep its checkpoint (payload: StepResult, with either or both). Masks of a ``backward``
     pass are filled into those stored.
@@ -155,21 +166,23 @@ class Receipt:
 @dataclass(frozen=True)
 class ProjectReceipt(Receipt):
     """``passes`` are those that have something due; ``committed`` the chunks whose stored masks are what the project asks for
-    now.
+    now; ``references`` those with prompts that passes start from.
     """
 
     passes: tuple[Pass, ...]
     committed: frozenset[int]
+    references: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class PassReceipt(Receipt):
     """``next_chunk``: the first one to track, after the checkpoint handed out; ``done``: the pass's chunks of which all is
-    stored that it makes.
+    stored that it makes; ``references``: the chunks whose references its session is to be given.
     """
 
     next_chunk: int
     done: frozenset[int]
+    references: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

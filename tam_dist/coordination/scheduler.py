@@ -40,6 +40,7 @@ from tam_dist.coordination.calls import (
     PassReceipt,
     Payload,
     ProjectReceipt,
+    Refer,
     Resume,
     Role,
     Segment,
@@ -65,6 +66,7 @@ from tam_dist.coordination.events import (
 )
 from tam_dist.coordination.video import FINAL, PassRun, VideoJob, VideoRun, VideoState
 from tam_dist.errors import PayloadLostError, TamDistError, WorkerDiedError
+from tam_dist.tracking.passes import Pass
 
 
 class Scheduler:
@@ -153,7 +155,7 @@ class Scheduler:
         for run in self._active():
             if run.state is VideoState.STARTING and run.place is None and not self._open(run):
                 return
-            while run.state is VideoState.TRACKING and run.waiting and not run.stopping:
+            while run.state is VideoState.TRACKING and run.referred and run.waiting and not run.stopping:
                 if not self._open_pass(run, run.waiting[0]):
                     return
                 run.waiting.pop(0)
@@ -208,6 +210,9 @@ class Scheduler:
         elif isinstance(call, OpenProject) and isinstance(completion.receipt, ProjectReceipt):
             if run.state is VideoState.STARTING:
                 self._on_project(run, completion.receipt, completion.payload)
+        elif each is None and isinstance(call, Decode | Refer):
+            if run.state is VideoState.TRACKING:
+                self._on_reference(call, run, completion.payload)
         elif each is not None and (run.state is not VideoState.CLOSING or isinstance(call, Write)):
             self._on_answer(call, run, each, completion)
 
@@ -216,11 +221,41 @@ class Scheduler:
     def _on_project(self, run: VideoRun, receipt: ProjectReceipt, asked: Payload) -> None:
         run.plan(receipt.passes, receipt.committed)
         run.asked, run.state = asked, VideoState.TRACKING
+        run.referring = list(receipt.references)
+        self._refer(run)
+        if run.referred:
+            self._open_first(run)
+        if run.all_tracked:
+            self._tell(VideoStarted(run.job.project, len(run.committed), run.job.spec.chunk_count, run.frames_done))
+        self._settle(run)
+
+    def _open_first(self, run: VideoRun) -> None:
+        """On the propagator whose place was held for it."""
         place, run.place = run.place, None
         if run.waiting and not run.stopping and self._open_pass(run, run.waiting[0], place):
             run.waiting.pop(0)
-        elif run.all_tracked:
-            self._tell(VideoStarted(run.job.project, len(run.committed), run.job.spec.chunk_count, run.frames_done))
+
+    def _refer(self, run: VideoRun) -> None:
+        """Have the frames decoded that passes refer to; their masks are asked for before any pass begins."""
+        while run.referring and not run.stopping and len(run.reading) < self._config.credits.decoded_chunks:
+            chunk = run.referring.pop(0)
+            run.reading[chunk] = None
+            job = run.job
+            decoder = self._assignment.decoder(PassRun(Pass(chunk, chunk + 1)), self._active())
+            run.decoders.add(decoder)
+            size = job.spec.chunk_size
+            self._submit(decoder, Decode(job.project, run.generation, job.uri, job.reader, job.on_damage, size, chunk))
+
+    def _on_reference(self, call: Decode | Refer, run: VideoRun, found: Payload) -> None:
+        if isinstance(call, Decode):
+            run.reading[call.chunk] = found
+            self._submit(self._assignment.refiner(), Refer(call.video, run.generation, call.chunk), found, run.asked)
+            return
+        del run.reading[call.chunk]
+        run.references[call.chunk] = found
+        self._refer(run)
+        if run.referred:
+            self._open_first(run)
         self._settle(run)
 
     def _on_answer(self, call: Call, run: VideoRun, each: PassRun, done: Completion) -> None:
@@ -229,7 +264,8 @@ class Scheduler:
                 each.start(receipt.next_chunk, receipt.done)
                 run.unblock(each)
                 self._tell(VideoStarted(run.job.project, len(run.committed), each.next_chunk, run.frames_done))
-                self._submit(each.propagator, OpenSession(run.job.project, each.generation), done.payload)
+                known = [run.references[chunk] for chunk in receipt.references]
+                self._submit(each.propagator, OpenSession(run.job.project, each.generation), done.payload, *known)
             case OpenSession(), _:
                 each.opened = True
                 self._advance(run, each)
@@ -349,6 +385,9 @@ class Scheduler:
             each.let_go()
             self._forget_session(run, each)
         run.place = run.asked = None
+        run.references.clear()
+        run.referring.clear()
+        run.reading.clear()
         run.waiting.clear()
         run.blocked.clear()
         for decoder in sorted(run.decoders, key=lambda worker: worker.number):
@@ -394,14 +433,14 @@ class Scheduler:
     def _recover(self, run: VideoRun, each: PassRun | None, call: Call, worker: WorkerId, *, died: bool) -> None:
         closing = run.state is VideoState.CLOSING
         half_filled = isinstance(call, Write) and call.backward  # the masks filled into may be gone with those filled in
-        repeatable = Write | CloseProject if closing else Decode | Segment | OpenProject | OpenPass | Write
+        repeatable = Write | CloseProject if closing else Decode | Segment | Refer | OpenProject | OpenPass | Write
         if died and isinstance(call, repeatable) and not half_filled:
             self._repeat(run, each, call)
         elif closing:
             if each is not None and isinstance(call, Write):  # lost, and the video ends before they are made again
                 each.writing.pop(call.chunk, None)
                 self._finish_closing(run)
-        elif each is None or isinstance(call, OpenPass) or (died and half_filled):
+        elif each is None or (isinstance(call, OpenPass | OpenSession) and not died) or (died and half_filled):
             self._restart(run, worker.role)
         else:
             self._replay(run, each, worker.role)
@@ -410,6 +449,12 @@ class Scheduler:
         """Submit a call again whose worker keeps nothing that later calls depend on; writing is idempotent."""
         if isinstance(call, Segment) and each is not None:
             self._ask_refiner(each, call)
+        elif isinstance(call, Refer):
+            self._submit(self._assignment.refiner(), call, run.reading[call.chunk], run.asked)
+        elif isinstance(call, Decode) and each is None:
+            decoder = self._assignment.decoder(PassRun(Pass(call.chunk, call.chunk + 1)), self._active())
+            run.decoders.add(decoder)
+            self._submit(decoder, call)
         elif isinstance(call, Decode) and each is not None:
             self._give_decoder(run, each)
             self._submit(each.decoder, replace(call, lane=each.lane))

@@ -127,7 +127,9 @@ class VideoRun:
     ``generation`` is that of its calls which are of no pass. Passes are ``waiting`` for a place, or, going backwards, for the
     forward pass over the same chunks (``blocked``, by their first chunk), or ``open`` (by generation). ``place`` is held for
     the first of them while the project is being opened; ``asked`` is what the project then said is asked for (SessionSpec).
-    ``committed`` are the chunks whose stored masks are up to date; ``filled`` those that a backward pass is still to complete.
+    ``committed`` are the chunks whose stored masks are up to date; ``unfilled`` those that a backward pass is still to
+    complete. ``references`` are by chunk, ``referring`` those still to be had, ``reading`` those under way, with their frames
+    once decoded.
     ``deaths`` counts worker deaths by the chunk they happened on; ``decoders`` are those that may have the video open.
     """
 
@@ -140,6 +142,9 @@ class VideoRun:
     writer: WorkerId | None = None
     decoders: set[WorkerId] = field(default_factory=set)
     asked: Payload | None = None
+    references: dict[int, Payload] = field(default_factory=dict)
+    referring: list[int] = field(default_factory=list)
+    reading: dict[int, Payload] = field(default_factory=dict)
     waiting: list[PassRun] = field(default_factory=list)
     blocked: dict[int, PassRun] = field(default_factory=dict)
     open: dict[int, PassRun] = field(default_factory=dict)
@@ -158,6 +163,11 @@ class VideoRun:
     @property
     def writing(self) -> bool:
         return any(each.writing for each in self.open.values())
+
+    @property
+    def referred(self) -> bool:
+        """All references are there."""
+        return not self.referring and not self.reading
 
     @property
     def all_tracked(self) -> bool:
@@ -209,6 +219,9 @@ class VideoRun:
         """Forget everything in flight, to open the project."""
         self.generation = generation
         self.place = self.asked = None
+        self.references.clear()
+        self.referring.clear()
+        self.reading.clear()
         self.waiting.clear()
         self.blocked.clear()
         self.open.clear()

@@ -54,12 +54,13 @@ class ObjectPrompts:
 
 
 class PromptPlan:
-    """``prompts`` must be the active ones (none undone); they are applied in (frame, time) order.
+    """``prompts`` must be the active ones (none undone); they are applied in (frame, time) order. ``elsewhere``: there may be
+    none but absences, as objects come from other segments.
 
     Raises :class:`PromptError` for a prompt whose object is not among ``objects``.
     """
 
-    def __init__(self, objects: Sequence[TrackedObject], prompts: Sequence[Prompt]) -> None:
+    def __init__(self, objects: Sequence[TrackedObject], prompts: Sequence[Prompt], *, elsewhere: bool = False) -> None:
         ids = {o.name: o.id for o in objects}
         per_frame: dict[int, dict[int, list[Prompt]]] = defaultdict(lambda: defaultdict(list))
         self._absences: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -75,7 +76,7 @@ class PromptPlan:
             frame: tuple(_fold(object_id, given) for object_id, given in sorted(by_object.items()))
             for frame, by_object in per_frame.items()
         }
-        if not self._frames:
+        if not self._frames and not elsewhere:
             raise PromptError("No object has a click, box or mask; give at least one.")
 
     @property
@@ -85,7 +86,7 @@ class PromptPlan:
 
     def begun(self, frame: int) -> bool:
         """Whether there is anything to track in ``frame``."""
-        return frame >= self.first_frame
+        return bool(self._frames) and frame >= self.first_frame
 
     def at(self, frame: int) -> tuple[ObjectPrompts, ...]:
         """The prompts of a frame, by object id."""
@@ -112,14 +113,14 @@ class BackwardPlan(PromptPlan):
     prompts are none of its business.
     """
 
-    def __init__(self, objects: Sequence[TrackedObject], prompts: Sequence[Prompt]) -> None:
-        super().__init__(objects, prompts)
+    def __init__(self, objects: Sequence[TrackedObject], prompts: Sequence[Prompt], *, elsewhere: bool = False) -> None:
+        super().__init__(objects, prompts, elsewhere=elsewhere)
         begins = starts(objects, prompts)
         chosen = {f: tuple(p for p in given if begins.get(p.object_id) == f) for f, given in self._frames.items()}
         self._frames = {frame: given for frame, given in chosen.items() if given}
 
     def begun(self, frame: int) -> bool:
-        return frame <= max(self._frames)
+        return bool(self._frames) and frame <= max(self._frames)
 
     def gone_for_good(self, frame: int, frame_count: int) -> frozenset[int]:  # noqa: ARG002
         """Ids of the objects declared absent in ``frame`` and every earlier one."""

@@ -22,10 +22,10 @@ from tam_dist.tracking.outcome import ChunkMasks, FrameMasks
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.plan import BackwardPlan, ObjectPrompts, PromptPlan
 from tam_dist.tracking.quality.model import QualityScorer, weight_free
-from tam_dist.tracking.resampling import shrink_mask
+from tam_dist.tracking.resampling import shrink_frames, shrink_mask
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
 from tam_dist.tracking.spec import SessionSpec, propagation_size
-from tam_dist.types import ChunkResult, FloatArray, FrameChunk, SegmentationRequest, SegmentedMask, StepResult
+from tam_dist.types import ChunkResult, FloatArray, FrameChunk, Reference, SegmentationRequest, SegmentedMask, StepResult
 
 Answers = tuple[SegmentedMask, ...]
 _Asking = Generator[tuple[SegmentationRequest, ...], Sequence[Answers], Any]
@@ -51,17 +51,28 @@ class TrackingSession:
     assessed frame.
     """
 
-    def __init__(self, spec: SessionSpec, models: Models, *, over: Pass | None = None, watch: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        spec: SessionSpec,
+        models: Models,
+        *,
+        over: Pass | None = None,
+        references: Sequence[Reference] = (),
+        watch: Watcher | None = None,
+    ) -> None:
         self._spec = spec
         self._models = models
         self._core = InferenceCore(models.network, spec.propagation, device=models.device)
         self._assessor = Assessor(spec.refinement, models.scorer, (spec.height, spec.width), watch=watch)
         self._size = propagation_size(spec.height, spec.width, spec.propagation.short_side)
         self._over = over or Pass(0, spec.chunk_count)
-        self._plan = (BackwardPlan if self._over.backward else PromptPlan)(spec.objects, spec.prompts)
+        self._plan = (BackwardPlan if self._over.backward else PromptPlan)(
+            spec.objects, spec.prompts_of(self._over), elsewhere=len(spec.borders) > 1
+        )
         self._next_chunk = self._over.chunks.start
         self._running: Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult] | None = None
         self._deferred: list[Question] = []
+        self._learn(references)
 
     @classmethod
     def restore(
@@ -130,7 +141,7 @@ class TrackingSession:
         encoder = ChunkEncoder(self._core, self._in_order(chunk), self._size, batch=batch, ahead=ahead)
         numbers = range(chunk.start, chunk.stop)
         for offset, number in enumerate(reversed(numbers) if self._over.backward else numbers):
-            if not self._plan.begun(number):
+            if not self._plan.begun(number) and not self._core.object_ids:
                 continue
             prompts = self._plan.at(number)
             if number in chunk.skipped and not prompts:
@@ -143,6 +154,17 @@ class TrackingSession:
             masks.applied.extend(uuid for each in prompts for uuid in each.uuids)
         yield from self._settle_deferred(masks)
         return replace(masks.result(), basis=self._spec.basis(chunk.index))
+
+    @torch.inference_mode()
+    def _learn(self, references: Sequence[Reference]) -> None:
+        """Start from masks given in other segments, as if they had come before the pass's first frame."""
+        seeded, wanted = self._spec.seeded(self._over), frozenset(self._spec.reference_frames(self._over))
+        for each in sorted((r for r in references if r.frame in wanted), key=lambda r: r.frame):
+            masks = {m.object_id: shrink_mask(m.mask, self._size) for m in each.masks if m.object_id in seeded}
+            if masks:
+                (frame,) = self._core.encode(shrink_frames(each.image[None], self._size))
+                probabilities = self._core.refer(frame, masks)
+                self._assessor.settle(frame, probabilities, self._core.object_ids, frozenset(masks), as_observed=False)
 
     def _in_order(self, chunk: FrameChunk) -> FrameChunk:
         """The chunk's frames in the order in which the pass comes by."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tam_dist.config import Config
@@ -13,7 +14,7 @@ from tam_dist.models.xmem.weights import load_network
 from tam_dist.tracking.quality.model import scorer_for
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionStart
-from tam_dist.types import StepResult
+from tam_dist.types import Reference, StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
 
@@ -32,7 +33,7 @@ class PropagatorWorker:
         watch = Stopwatch()
         match call:
             case OpenSession():
-                self._sessions[call.generation] = self._open(payloads[0])
+                self._sessions[call.generation] = self._open(payloads[0], [each for chunk in payloads[1:] for each in chunk])
                 return Receipt(watch.seconds), None
             case Step() | Resume():
                 session = self._session(call)
@@ -51,10 +52,10 @@ class PropagatorWorker:
     def close(self) -> None:
         self._sessions.clear()
 
-    def _open(self, start: SessionStart) -> TrackingSession:
+    def _open(self, start: SessionStart, references: Sequence[Reference]) -> TrackingSession:
         models = Models(self._network, self._scorer, self._device, self._encode_ahead)
         if start.checkpoint is None:
-            return TrackingSession(start.spec, models, over=start.over)
+            return TrackingSession(start.spec, models, over=start.over, references=references)
         return TrackingSession.restore(start.spec, models, start.checkpoint, over=start.over)
 
     def _session(self, call: Call) -> TrackingSession:

@@ -51,10 +51,15 @@ class WriterWorker:
                 store = self._store(call.video, patience=self._patience)
                 work = due_work(store)
                 store.set_state("running")
-                return ProjectReceipt(watch.seconds, passes_due(work), work.up_to_date), work.spec
+                passes = passes_due(work)
+                needed = tuple(sorted({chunk for each in passes for chunk in work.spec.reference_chunks(each)}))
+                store.borders = work.spec.borders
+                return ProjectReceipt(watch.seconds, passes, work.up_to_date, needed), work.spec
             case OpenPass():
-                start = start_of(self._store(call.video), payloads[0], call.plan)
-                return PassReceipt(watch.seconds, start.next_chunk, start.done), start.session
+                store, spec = self._store(call.video), payloads[0]
+                store.borders = spec.borders
+                start = start_of(store, spec, call.plan)
+                return PassReceipt(watch.seconds, start.next_chunk, start.done, start.references), start.session
             case Write():
                 self._write(self._store(call.video), call, payloads[0])
                 return Receipt(watch.seconds), None

@@ -236,6 +236,24 @@ class InferenceCore:
         self._remember(frame, probabilities, frozenset(), absent, deep_update=False)
         return frame.padding.crop(probabilities)
 
+    @torch.inference_mode()
+    def refer(self, frame: EncodedFrame, masks: Mapping[int, Tensor]) -> Tensor:
+        """Remember a frame from elsewhere in the video, before the first one is tracked: ``masks`` (h, w) by object id are a
+        person's, and nothing is known of the other objects in it. Returns float32 (n+1, h, w), as :meth:`update`.
+
+        An object's first reference introduces it, with those that share it; further ones enter permanent memory. No time
+        passes. Raises ValueError without masks.
+        """
+        if not masks:
+            raise ValueError("a reference needs masks")
+        self._introduce(sorted(set(masks) - set(self.object_ids)), frame)
+        unknown = frozenset(self.object_ids) - set(masks)
+        given = {i: frame.padding.pad(self._checked(mask, frame)) for i, mask in masks.items()}
+        blank = torch.zeros_like(next(iter(given.values())))
+        probabilities = aggregate(torch.stack([given.get(i, blank) for i in self.object_ids]))[1]
+        self._remember(frame, probabilities, frozenset(masks), unknown, deep_update=False)
+        return frame.padding.crop(probabilities)
+
     def skip(self) -> None:
         """Let a frame pass unseen; it counts in the cadence."""
         self._time += 1

@@ -24,6 +24,7 @@ from tam_dist.coordination.calls import (
     Payload,
     ProjectReceipt,
     Receipt,
+    Refer,
     Resume,
     Role,
     Segment,
@@ -43,6 +44,10 @@ LENGTHS: dict[str, int] = {}
 def start_of(plan: Pass) -> str:
     """The state before a pass."""
     return f"{plan.direction} from {plan.first}"
+
+
+def reference(frames: str) -> str:
+    return f" refers to {frames}"
 
 
 def digest(state: str, chunk: str) -> str:
@@ -93,10 +98,12 @@ class World:
         self,
         asks: Callable[[str, int], bool] = lambda video, chunk: False,
         passes: Callable[[str, int], tuple[Pass, ...]] = lambda video, chunks: (Pass(0, chunks),),
+        references: Callable[[str, Pass], tuple[int, ...]] = lambda video, plan: (),
     ) -> None:
         self.stores: dict[str, FakeStore] = {}
         self.asks = asks
         self.passes = passes
+        self.references = references
 
     def plan(self, video: str) -> tuple[Pass, ...]:
         return self.passes(video, LENGTHS[video])
@@ -109,7 +116,7 @@ class World:
         """The masks of an undisturbed run."""
         masks: dict[int, str] = {}
         for each in sorted(self.passes(video, chunks), key=lambda plan: plan.backward):
-            state = start_of(each)
+            state = start_of(each) + "".join(reference(f"{video}:{c}") for c in self.references(video, each))
             for chunk in each.chunks:
                 frames = f"{video}:{chunk}"
                 state = digest(state, frames + ("+sam" if self.asks(video, chunk) else ""))
@@ -130,16 +137,23 @@ class FakeWorker:
             case OpenProject():
                 store = self.world.stores.setdefault(call.video, FakeStore())
                 passes = [p for p in self.world.plan(call.video) if not store.masks.keys() >= set(p.chunks)]
-                return ProjectReceipt(0.0, tuple(passes), frozenset(store.masks)), "spec"
+                needed = sorted({chunk for p in passes for chunk in self.world.references(call.video, p)})
+                return ProjectReceipt(0.0, tuple(passes), frozenset(store.masks), tuple(needed)), "spec"
             case OpenPass():
                 assert payloads == ("spec",)
                 store, plan = self.world.stores[call.video], call.plan
-                chunk, state = store.newest(plan) or (plan.chunks.start - plan.chunks.step, start_of(plan))
+                newest = store.newest(plan)
+                needed = self.world.references(call.video, plan) if newest is None else ()
+                chunk, state = newest or (plan.chunks.start - plan.chunks.step, start_of(plan))
                 after = chunk + plan.chunks.step
-                return PassReceipt(0.0, after, store.done(plan)), (plan, after, state)
+                return PassReceipt(0.0, after, store.done(plan), tuple(needed)), (plan, after, state)
             case OpenSession():
-                self.sessions[call.generation] = payloads[0]
+                plan, after, state = payloads[0]
+                self.sessions[call.generation] = (plan, after, state + "".join(payloads[1:]))
                 return Receipt(0.0), None
+            case Refer():
+                assert payloads[1] == "spec"
+                return Receipt(0.0), reference(payloads[0])
             case Decode():
                 return Receipt(0.0), f"{call.video}:{call.chunk}"
             case Step() if self.world.asks(call.video, call.chunk):

@@ -113,6 +113,11 @@ def several(video: str, chunks: int) -> tuple[Pass, ...]:
     return (*passes, *fills)
 
 
+def referring(video: str, plan: Pass) -> tuple[int, ...]:
+    """Passes behind the first refer to chunks before and behind them."""
+    return tuple(chunk for chunk in (0, plan.first - 1, plan.stop) if plan.first and 0 <= chunk < LENGTHS[video])
+
+
 class Turmoil:
     """Whatever can happen to a run, drawn from ``rng``: workers die, stay away and answer late, payloads are lost, and users
     stop, cancel, pause and submit again, until ``moves`` are used up.
@@ -123,7 +128,7 @@ class Turmoil:
     ) -> None:
         self.rng, self.moves, self.jobs = rng, moves, {v.project: v for v in videos}
         self.closed: set[str] = set()  # those whose end was or will be written to disk
-        self.world = World(lambda video, chunk: (ord(video) + chunk) % 3 == 0, passes)
+        self.world = World(lambda video, chunk: (ord(video) + chunk) % 3 == 0, passes, referring)
         self.executor = SimulatedExecutor(self.world, COUNTS, choose=rng.choice, disturb=self.disturb)
         self.scheduler = Scheduler(self.executor, used, self.hear)
         for each in videos:

@@ -1,0 +1,31 @@
+"""References: frames whose masks a person gave, from which a pass starts that has none of them behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tam_dist.tracking.plan import PromptPlan
+from tam_dist.tracking.spec import SessionSpec
+from tam_dist.types import FrameChunk, ObjectQuery, Reference, SegmentedMask, UInt8Array
+
+#: Asks the segmentation model about one object in the frame (H, W, 3) of that number.
+Ask = Callable[[UInt8Array, int, ObjectQuery], SegmentedMask]
+
+
+def references_in(spec: SessionSpec, chunk: FrameChunk, ask: Ask) -> tuple[Reference, ...]:
+    """The prompted frames of ``chunk``. Clicks and boxes are answered without any tracker's mask."""
+    plan = PromptPlan(spec.objects, spec.prompts)
+    found = []
+    for number in range(chunk.start, chunk.stop):
+        image = chunk.frames[number - chunk.start]
+        masks = []
+        for each in plan.at(number):
+            if each.object_id in plan.absent(number):
+                continue
+            if each.needs_segmentation:
+                masks.append(ask(image, number, each.query(None)))
+            elif each.mask is not None:
+                masks.append(SegmentedMask(each.object_id, each.mask, 1.0))
+        if masks:
+            found.append(Reference(number, image.copy(), tuple(masks)))
+    return tuple(found)
