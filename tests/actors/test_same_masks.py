@@ -14,6 +14,7 @@ from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
 from tam_dist.coordination.events import Event, SegmentationAsked
 from tam_dist.models.runtime import operator_threads
+from tam_dist.running import run_inline
 from tests.actors.corpus import Clip, fingerprints, projects
 
 Fingerprints = dict[str, dict[str, str]]
@@ -49,3 +50,17 @@ def test_labels_are_bit_identical_to_the_run_without_ray(
     with_torch = [found for worker, found in stats.items() if worker.role in (Role.PROPAGATOR, Role.REFINER)]
     assert len(with_torch) >= propagators + 1
     assert {found.threads for found in with_torch} == {operator_threads(config.runtime.threads)} == {2}
+
+
+def test_passes_that_run_at_once_give_the_bits_of_those_in_a_row(
+    namespace: str, videos: dict[Clip, Path], config: Config, tmp_path: Path
+) -> None:
+    """Segments of one chunk, backward passes and references, two at a time on each of three propagators."""
+    tracking = replace(config.tracking, segments="1", direction="both")
+    alone = replace(config, tracking=tracking, cluster=replace(config.cluster, sessions_per_propagator=1))
+    for outcome in run_inline(projects(videos, tmp_path / "inline", alone), alone):
+        outcome.raise_failure()
+    used = replace(alone, cluster=replace(config.cluster, propagators=3, sessions_per_propagator=2))
+    for outcome in run_on_ray(projects(videos, tmp_path / "ray", used), used, namespace=namespace):
+        outcome.raise_failure()
+    assert fingerprints(tmp_path / "ray") == fingerprints(tmp_path / "inline")
