@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from storage.location import Location
 from storage.manifest import Manifest, ModelRecord
@@ -232,7 +233,7 @@ def _check_same(store: ProjectStore, video: VideoInfo, prompts: Sequence[Prompt]
     for role, record in model_records(config).items():
         if role not in manifest.models or manifest.models[role].sha256 != record.sha256:
             raise ProjectExistsError(f"{where} was made with other {role} weights ({_name_of(manifest, role)}): {choice}.")
-    changed = _first_difference(from_dict(dict(manifest.config)), config)
+    changed = _first_difference(manifest.config, config)
     if changed is not None:
         raise ProjectExistsError(f"{where} was made with another {changed}: {choice}.")
 
@@ -241,10 +242,16 @@ def _name_of(manifest: Manifest, role: str) -> str:
     return manifest.models[role].name if role in manifest.models else "none"
 
 
-def _first_difference(stored: Config, asked: Config) -> str | None:
-    """Weights are compared by content, not by where they lie."""
-    before = flat(stored)
+def _first_difference(stored: Mapping[str, Any], asked: Config) -> str | None:
+    """Weights are compared by content, not by where they lie.
+
+    A setting that the project's version did not have stays what it amounted to then, and today's default is no wish for
+    another: the same command goes on with an old project after an update.
+    """
+    before, usual = flat(from_dict(dict(stored))), flat(load_config())
     for name, value in flat(asked).items():
-        if within(name, (*DECIDING, *KEPT)) and not within(name, ("models",)) and before[name] != value:
+        section, _, key = name.partition(".")
+        unknown = key not in stored.get(section, {}) and value == usual[name]
+        if within(name, (*DECIDING, *KEPT)) and section != "models" and before[name] != value and not unknown:
             return f"{name} ({before[name]}, now {value})"
     return None

@@ -15,9 +15,11 @@ import torch
 
 import tam_dist
 from storage.project_store import ProjectStore
+from tam_dist.config import flat
+from tam_dist.config_rules import BEFORE
 from tam_dist.coordination.events import ChunkCommitted, Event, VideoStarted
 from tam_dist.due import due_work
-from tam_dist.errors import ProjectError
+from tam_dist.errors import ProjectError, ProjectExistsError
 from tam_dist.models.checkpoints import sha256
 from tests.old_projects.weights import write_weights
 
@@ -76,6 +78,18 @@ def test_an_old_project_goes_on_where_it_was(old: Path) -> None:
     again: list[Event] = []
     tam_dist.resume(old, listener=again.append)
     assert not [e for e in again if isinstance(e, ChunkCommitted)]
+
+
+def test_the_same_command_goes_on_with_an_old_project(old: Path) -> None:
+    """Settings have come since, with defaults that change masks."""
+    before = tam_dist.Project.open(old)
+    settings = [f"{n}={v}" for n, v in flat(before.config).items() if n not in BEFORE and not n.endswith("preset")]
+    asked = list(before.prompts)
+    project = tam_dist.track(before.video.uri, asked, out=old, settings=settings)
+    assert project.status.state == "done"
+    assert project.config.refinement.mode == "off"
+    with pytest.raises(ProjectExistsError, match=r"refinement\.mode \(off, now deferred\)"):
+        tam_dist.track(before.video.uri, asked, out=old, settings=[*settings, "refinement.mode=deferred"])
 
 
 def test_a_correction_makes_what_follows_due(old: Path) -> None:
