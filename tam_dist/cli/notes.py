@@ -1,4 +1,4 @@
-"""What a finished project makes one doubt: masks that are empty where their object was shown."""
+"""What a finished project makes one doubt: masks that are empty, or another object's, where their object was shown."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 
 
 def doubts(project: Project) -> Iterator[str]:
-    """A sentence for each object without a pixel on the first frame that it was shown on.
-
-    Masks exclude each other, so of two objects prompted at the same place one is empty; it is told which the other is.
+    """A sentence for each object without a pixel, or with a click on another one's pixel, on the first frame that it was shown
+    on: masks exclude each other, so of two objects prompted at the same place one has what the other leaves.
     """
     names = {tracked.id: tracked.name for tracked in project.objects}
     for tracked in project.objects:
@@ -23,9 +22,11 @@ def doubts(project: Project) -> Iterator[str]:
             continue
         frame = shown[0].frame
         labels = project.labels[frame]
-        if (labels == tracked.id).any():
-            continue
         points = [c for p in shown if p.frame == frame and isinstance(p.data, Clicks) for c in p.data.points if c.positive]
-        covering = {names[int(labels[int(c.y), int(c.x)])] for c in points if labels[int(c.y), int(c.x)]}
-        why = f"the mask of {', '.join(map(repr, sorted(covering)))} covers its click" if covering else "look at its prompt"
-        yield f"{tracked.name!r} has no pixel on frame {frame}, where it was shown: {why}"
+        under = {int(labels[int(c.y), int(c.x)]) for c in points} - {0, tracked.id}
+        covered = f"the mask of {', '.join(sorted(repr(names[i]) for i in under))} covers its click"
+        if not (labels == tracked.id).any():
+            why = covered if under else "look at its prompt"
+            yield f"{tracked.name!r} has no pixel on frame {frame}, where it was shown: {why}"
+        elif under:
+            yield f"{tracked.name!r} may be another object's double on frame {frame}: {covered}"
