@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,10 @@ import pytest
 
 import tam_dist
 from storage.project_store import ProjectStore
-from tam_dist.coordination.events import ChunkCommitted, ChunkTracked, Event
+from tam_dist.coordination.events import ChunkTracked
 from tam_dist.due import due_work
-from tam_dist.errors import RunInterruptedError
 from tam_dist.types import Origin, Prompt
+from tests.interrupting import track_in_pieces
 from tests.tiny import square
 
 Settings = tuple[str, ...]
@@ -56,29 +55,12 @@ def test_stopped_anywhere_it_resumes_to_the_same_masks(
 ) -> None:
     """Ten times a chunk is tracked: six forwards, four backwards."""
     settings = [*tiny_settings, "tracking.direction=both"]
-    expected, out, tracked = ways[1], tmp_path / "p", 0
-    for _ in range(12):
-        stop = threading.Event()
-
-        def stop_soon(event: Event, stop: threading.Event = stop) -> None:
-            nonlocal tracked
-            tracked += isinstance(event, ChunkTracked)
-            if isinstance(event, ChunkCommitted):
-                stop.set()
-
-        try:
-            if out.exists():
-                tam_dist.resume(out, listener=stop_soon, stop=stop)
-            else:
-                tam_dist.track(tiny_video, prompts(), out=out, settings=settings, listener=stop_soon, stop=stop)
-            break
-        except RunInterruptedError:
-            continue
-    done = tam_dist.Project.open(out)
+    expected, out = ways[1], tmp_path / "p"
+    done, events = track_in_pieces(tiny_video, prompts(), out, settings)
     assert done.status.state == "done"
     assert np.array_equal(done.labels[:], expected.labels[:])
     assert np.array_equal(done.quality[:], expected.quality[:], equal_nan=True)
-    assert tracked == 10, "what was saved is not tracked again"
+    assert sum(isinstance(e, ChunkTracked) for e in events) == 10, "what was saved is not tracked again"
     assert not list((out / "checkpoints-backward").glob("*"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import pytest
 
 import tam_dist
 from storage.project_store import ProjectStore
-from tam_dist.coordination.events import ChunkCommitted, Event
 from tam_dist.due import due_work
-from tam_dist.errors import ConfigError, RunInterruptedError
+from tam_dist.errors import ConfigError
 from tam_dist.tracking.passes import Direction, Pass
 from tam_dist.types import Origin, Prompt
+from tests.interrupting import track_in_pieces
 from tests.tiny import square
 
 Settings = tuple[str, ...]
@@ -63,23 +62,7 @@ def test_what_is_tracked_where_follows_from_prompts_and_settings_alone(segmented
 def test_stopped_anywhere_it_resumes_to_the_same_masks(
     tiny_video: Path, settings: list[str], tmp_path: Path, segmented: tam_dist.Project
 ) -> None:
-    out = tmp_path / "p"
-    for _ in range(14):
-        stop = threading.Event()
-
-        def stop_soon(event: Event, stop: threading.Event = stop) -> None:
-            if isinstance(event, ChunkCommitted):
-                stop.set()
-
-        try:
-            if out.exists():
-                tam_dist.resume(out, listener=stop_soon, stop=stop)
-            else:
-                tam_dist.track(tiny_video, prompts(), out=out, settings=settings, listener=stop_soon, stop=stop)
-            break
-        except RunInterruptedError:
-            continue
-    done = tam_dist.Project.open(out)
+    done, _ = track_in_pieces(tiny_video, prompts(), tmp_path / "p", settings)
     assert done.status.state == "done"
     assert np.array_equal(done.labels[:], segmented.labels[:])
     assert np.array_equal(done.quality[:], segmented.quality[:], equal_nan=True)
