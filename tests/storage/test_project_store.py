@@ -347,9 +347,9 @@ def test_a_crash_at_any_point_leaves_a_chunk_committed_or_not(
         cls, method = point
         original = getattr(cls, method)
 
-        def crash(*args: object) -> None:
+        def crash(*args: object, **named: object) -> None:
             if after:
-                original(*args)
+                original(*args, **named)
             raise CrashError
 
         patch.setattr(cls, method, crash)
