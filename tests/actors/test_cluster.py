@@ -45,7 +45,9 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[s
     log = (tmp_path_factory.mktemp("head") / "log").open("w")
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        wait_until(lambda: "ray.init(" in Path(log.name).read_text() or process.poll() is not None, 120, "the cluster")
+        # Not "ray.init(", which Ray colours in the middle, so that it was found in a message about earlier clusters alone.
+        started = "Ray runtime started"
+        wait_until(lambda: started in Path(log.name).read_text() or process.poll() is not None, 120, "the cluster")
         yield f"{socket.gethostbyname(socket.gethostname())}:{port}", environment
     finally:
         process.terminate()  # ``--block`` takes the cluster's other processes with it
