@@ -69,7 +69,8 @@ class RefinementConfig:
 
 def refinement_off() -> RefinementConfig:
     """No step 3, and XMem's own confidence as the score: what projects do that were made before there was any."""
-    return RefinementConfig("off", "confidence", False, 0.6, 0.7, 5, 0.25, 0.05, 0.15)
+    section = "refinement."
+    return RefinementConfig(**{key.removeprefix(section): value for key, value in BEFORE.items() if key.startswith(section)})
 
 
 @dataclass

@@ -26,12 +26,13 @@ from tam_dist.models.sam.opening import open_segmenter
 from tam_dist.models.sam.segmenter import SupportsSegment
 from tam_dist.models.xmem.weights import load_network
 from tam_dist.preparation import job_of
+from tam_dist.tracking.alone import track_chunk
 from tam_dist.tracking.assessment import Decision, Observation
 from tam_dist.tracking.quality.model import scorer_for
 from tam_dist.tracking.refinement.acceptance import Verdict
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.snapshot import is_readable
-from tam_dist.types import BoolArray, FrameChunk, StepResult, TrackedObject, UInt8Array
+from tam_dist.types import BoolArray, TrackedObject, UInt8Array
 
 _GROUND, _INK, _DIM = "#131418", "#eceef2", "#8b909c"
 _GOOD, _BAD = "#4cc38a", "#ff6369"
@@ -80,7 +81,7 @@ def explain_frame(where: str, number: int) -> Explanation:
     with open_video(job.uri, reader=job.reader, on_damage=job.on_damage) as reader:
         for index in range(first, target + 1):
             chunk = read_chunk(reader, index, spec.chunk_size)
-            _finish(session, session.step(chunk), chunk, segmenter)
+            track_chunk(session, chunk, segmenter)
         image = chunk.frames[number - chunk.start]
     if not seen:
         raise PromptError(f"Nothing is predicted in frame {number}: no object was there before it.")
@@ -96,13 +97,6 @@ def _hypothetical(seen: Observation, image: UInt8Array, segmenter: SupportsSegme
     with torch.inference_mode():
         question = seen.assessor.question(seen.number, seen.frame, replace(seen.assessment, due=present))
         return seen.assessor.weigh(question, segmenter.segment(image, question.request.queries, frame_key=seen.number))
-
-
-def _finish(session: TrackingSession, result: StepResult, chunk: FrameChunk, segmenter: SupportsSegment) -> None:
-    while result.requests:
-        images = [chunk.frames[request.frame - chunk.start] for request in result.requests]
-        asked = zip(images, result.requests, strict=True)
-        result = session.resume([tuple(segmenter.segment(image, r.queries, frame_key=r.frame)) for image, r in asked])
 
 
 # --- drawing -------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from tam_dist.config import PropagationConfig, RefinementConfig
 from tam_dist.evaluation.clicks import mask_iou
 from tam_dist.evaluation.disappearance import Plot, Sprite, make_clip
 from tam_dist.models.sam.segmenter import SupportsSegment
+from tam_dist.tracking.alone import track_chunk
 from tam_dist.tracking.assessment import Observation
 from tam_dist.tracking.quality.model import Scores, weight_free
 from tam_dist.tracking.refinement.acceptance import Answer
@@ -111,23 +112,12 @@ def observe(
 
 def track_video(session: TrackingSession, video: Video, segmenter: SupportsSegment | None) -> np.ndarray:
     """All label maps (T, H, W) of a session that was not begun; SAM is asked where the session asks."""
-    return np.concatenate([_labels(session, chunk, segmenter) for chunk in _chunks(video)])
+    return np.concatenate([track_chunk(session, chunk, segmenter).labels for chunk in _chunks(video)])
 
 
 def _chunks(video: Video) -> Iterator[FrameChunk]:
     for index in range(-(-len(video.frames) // _CHUNK)):
         yield FrameChunk(index, index * _CHUNK, video.frames[index * _CHUNK : (index + 1) * _CHUNK])
-
-
-def _labels(session: TrackingSession, chunk: FrameChunk, segmenter: SupportsSegment | None) -> np.ndarray:
-    result = session.step(chunk)
-    while result.requests:
-        assert segmenter is not None
-        images = [chunk.frames[r.frame - chunk.start] for r in result.requests]
-        asked = zip(images, result.requests, strict=True)
-        result = session.resume([tuple(segmenter.segment(image, r.queries, frame_key=r.frame)) for image, r in asked])
-    assert result.chunk is not None
-    return result.chunk.labels
 
 
 # --- videos ------------------------------------------------------------------------------------------------------------

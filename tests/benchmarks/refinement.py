@@ -79,8 +79,8 @@ class Oracle:
     def segment(
         self, frame: UInt8Array, queries: Sequence[ObjectQuery], *, frame_key: Hashable | None = None
     ) -> list[SegmentedMask]:
-        assert isinstance(frame_key, int)
-        truth = self._truths[frame_key].astype(np.float32)
+        assert isinstance(frame_key, tuple)
+        truth = self._truths[frame_key[1]].astype(np.float32)
         side = max(truth.shape)
         cells = tuple(max(1, round(88 * n / side)) for n in truth.shape[::-1])
         coarse = cv2.resize(cv2.resize(truth, cells, interpolation=cv2.INTER_AREA), truth.shape[::-1])

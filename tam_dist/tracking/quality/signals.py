@@ -50,14 +50,13 @@ _TINY = 1e-6
 class _Rows:
     """One row an object: ``mask`` float (n, h, w) of the last frame, ``areas`` (n, recent) as shares of the frame, NaN where
     there was none; ``entropy`` (n,), running mean over borders, NaN at first; ``appearance`` (n, C) sum of normalised
-    features of given masks, ``given`` (n,) how many those are.
+    features of given masks.
     """
 
     mask: Tensor
     areas: Tensor
     entropy: Tensor
     appearance: Tensor
-    given: Tensor
 
 
 @dataclass(eq=False)
@@ -139,7 +138,6 @@ class SignalTracker:
         if given:
             learnt = (known & ~empty).unsqueeze(1)
             rows.appearance = rows.appearance + look.pooled() * learnt
-            rows.given = rows.given + learnt[:, 0]
         self.ids, self.rows = tuple(ids), rows
 
     def recent_area(self, object_id: int) -> float:
@@ -221,7 +219,6 @@ class _Look:
             areas=new(count, _RECENT).fill_(nan),
             entropy=new(count).fill_(nan),
             appearance=new(count, len(self.feature)),
-            given=new(count),
         )
 
 
