@@ -27,7 +27,7 @@ from storage.commits import COMMITS, CommitLog, CommitRecord, labels_digest, sco
 from storage.location import Location
 from storage.manifest import MANIFEST, Manifest
 from storage.masks import MASKS, FrameIndex, FrameRows, MaskStore
-from storage.prompt_log import PROMPTS, PROMPTS_FOLDER, PromptLog, Undo
+from storage.prompt_log import PROMPTS, PROMPTS_FOLDER, LogEntry, PromptLog, Undo
 from storage.run_state import STATE, ProjectStatus, RunState, read_state, write_state
 from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
 from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array
@@ -181,6 +181,16 @@ class ProjectStore:
     def append_prompts(self, prompts: Iterable[Prompt]) -> None:
         """Durable when it returns; needs no lock; a uuid that is there already changes nothing."""
         self._prompts.append(prompts)
+
+    def entries(self) -> tuple[LogEntry, ...]:
+        """The whole prompt log as of now, see :meth:`storage.prompt_log.PromptLog.entries`."""
+        return self._prompts.entries()
+
+    def append_entries(self, entries: Sequence[LogEntry]) -> None:
+        """Durable when it returns; needs no lock; a uuid that is there already changes nothing. Entries given together are one
+        action, of which a reader sees all or nothing.
+        """
+        self._prompts.append(entries)
 
     def undo_prompt(self, uuid: str, *, author: str) -> Undo:
         """Take a prompt back, by appending. Raises :class:`PromptError` where none of that uuid is in force."""

@@ -146,6 +146,8 @@ class Absent:
 
 
 PromptData = Clicks | Box | Mask | Absent
+#: What a prompt is for: to track by, to correct what was tracked, or to keep a frame's masks as they are.
+Purpose = Literal["prompt", "correction", "lock"]
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ class Prompt:
     """One entry of a project's prompt log: the only record of what a person asked for.
 
     ``frame`` is the frame it was given on (for ``Absent``: its first). ``time`` is seconds since the epoch; it orders
-    prompts on the same frame and never influences a mask otherwise. ``undone_by`` names the prompt entry that took it back.
+    prompts on the same frame and never influences a mask otherwise. ``undone_by`` names the entry that took it back.
+    ``group`` is the uuid of the action that it is a part of, "" where it is one by itself.
     """
 
     uuid: str
@@ -163,6 +166,8 @@ class Prompt:
     object_name: str
     data: PromptData
     undone_by: str | None = None
+    purpose: Purpose = "prompt"
+    group: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.location import Location
-from storage.prompt_log import PromptLog, active, decode, encode
+from storage.prompt_log import LogEntry, PromptLog, Redo, Rename, Retrack, Undo, active, decode, encode
 from tam_dist.errors import PromptError, SchemaError
-from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt
+from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt, Purpose
 
 steady = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -37,6 +38,18 @@ prompts = st.builds(
     object_name=st.text(max_size=8),
     data=data,
     undone_by=st.none() | st.uuids().map(str),
+    purpose=st.sampled_from(get_args(Purpose)),
+    group=st.just("") | st.uuids().map(str),
+)
+said = {"uuid": st.uuids().map(str), "time": st.floats(0, 2e9), "author": st.text(max_size=8)}
+said |= {"group": st.just("") | st.uuids().map(str)}
+frames = st.integers(0, 10**6)
+entries_of_log = (
+    prompts
+    | st.builds(Undo, target=st.uuids().map(str), **said)
+    | st.builds(Redo, target=st.uuids().map(str), **said)
+    | st.builds(Rename, object_name=st.text(max_size=8), new_name=st.text(max_size=8), undone_by=st.none(), **said)
+    | st.builds(Retrack, first=frames, last=frames, undone_by=st.none(), **said)
 )
 
 
@@ -45,8 +58,8 @@ def prompt(uuid: str, frame: int = 0, time: float = 0.0) -> Prompt:
 
 
 @steady
-@given(prompts)
-def test_every_prompt_survives_its_line(original: Prompt) -> None:
+@given(entries_of_log)
+def test_every_entry_survives_its_line(original: LogEntry) -> None:
     line = encode(original)
     assert "\n" not in line
     assert decode(line, "x") == original
@@ -63,6 +76,35 @@ def test_a_mask_survives_as_pixels() -> None:
 def test_the_line_has_the_documented_fields() -> None:
     fields = json.loads(encode(prompt("u")))
     assert list(fields) == ["uuid", "time", "author", "frame", "object", "kind", "data", "undone_by", "crc"]
+
+
+def test_a_plain_prompt_says_no_more_than_it_did() -> None:
+    """A project of one version is read by the next, and by an earlier one where nothing newer is used."""
+    assert encode(prompt("u")) == (
+        '{"uuid":"u","time":0.0,"author":"ann","frame":0,"object":"cat","kind":"clicks","data":[[1,2,1]],'
+        '"undone_by":null,"crc":"CRC"}'
+    ).replace("CRC", json.loads(encode(prompt("u")))["crc"])
+    fields = json.loads(encode(replace(prompt("u"), purpose="lock", group="g")))
+    assert (fields["purpose"], fields["group"]) == ("lock", "g")
+
+
+def test_the_last_undo_or_redo_of_an_entry_decides(project: Location) -> None:
+    log = PromptLog(project)
+    log.append([prompt("a"), Rename("n", 1, "ann", "cat", "tom"), Retrack("t", 2, "ann", 3, 9), Undo("1", 3, "bob", "a")])
+    log.append([Undo("2", 4, "ann", "a"), Undo("3", 4, "ann", "n"), Undo("4", 4, "ann", "t")])
+    assert [e.undone_by for e in log.entries()[:3]] == ["1", "3", "4"]  # type: ignore[union-attr]
+    log.append([Redo("5", 5, "bob", "a"), Redo("6", 5, "bob", "t")])
+    assert [e.undone_by for e in log.entries()[:3]] == [None, "3", None]  # type: ignore[union-attr]
+    log.append([Undo("1", 3, "bob", "a"), Undo("7", 6, "ann", "t")])  # the first one arrives a second time
+    assert [e.undone_by for e in log.entries()[:3]] == [None, "3", "7"]  # type: ignore[union-attr]
+    assert [p.uuid for p in log.read()] == ["a"]
+
+
+def test_what_is_appended_together_is_one_object_of_a_store_that_cannot_append() -> None:
+    remote = Location.parse("memory://together/a")
+    PromptLog(remote).append([prompt("a"), prompt("b"), Undo("c", 1, "ann", "a")])
+    assert len((remote / "prompts").children()) == 1
+    assert [p.undone_by for p in PromptLog(remote).read()] == ["c", None]
 
 
 def test_append_undo_and_repeat(project: Location) -> None:
