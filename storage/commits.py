@@ -30,7 +30,8 @@ class CommitRecord:
     ``checkpoint`` of the state after the chunk where one was stored; ``revision`` counts the chunk's masks from 1;
     ``prompts`` are the uuids applied in the chunk; ``time`` is seconds since the epoch; ``basis`` is what the masks were made
     from, ``stored`` the digest of the bytes they are stored as (both None in records of versions that did not say);
-    ``backward`` is the digest of the backward pass's state after the chunk, where one was stored.
+    ``backward`` is the digest of the backward pass's state after the chunk, where one was stored; ``cuts`` are its frames that
+    begin a shot, None where nobody looked.
     """
 
     chunk: int
@@ -44,6 +45,7 @@ class CommitRecord:
     basis: Basis | None = None
     stored: str | None = None
     backward: str | None = None
+    cuts: tuple[int, ...] | None = None
 
     @classmethod
     def from_json(cls, data: bytes, where: object) -> CommitRecord:
@@ -52,7 +54,8 @@ class CommitRecord:
             given = json.loads(data)
             known = {f.name: given[f.name] for f in fields(cls) if f.name in given}
             basis = None if known.get("basis") is None else Basis(**known["basis"])
-            return cls(**known | {"prompts": tuple(known["prompts"]), "basis": basis})
+            cuts = None if known.get("cuts") is None else tuple(int(cut) for cut in known["cuts"])
+            return cls(**known | {"prompts": tuple(known["prompts"]), "basis": basis, "cuts": cuts})
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SchemaError(f"{where} is damaged: run tam-dist resume to track its chunk again.") from error
 

@@ -242,6 +242,7 @@ class ProjectStore:
                 time=time.time(),
                 basis=result.basis,
                 backward=state_digest(checkpoint) if checkpoint is not None and backward else None,
+                cuts=result.cuts,
             )
             if old is not None:
                 if backward:

@@ -62,6 +62,7 @@ class RefinementConfig:
     threshold: float = MISSING
     release: float = MISSING
     every: int = MISSING
+    at_cuts: bool = MISSING
     max_share: float = MISSING
     margin: float = MISSING
     presence_margin: float = MISSING

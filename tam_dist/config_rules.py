@@ -63,6 +63,7 @@ BEFORE: Mapping[str, Any] = {
     "refinement.threshold": 0.6,
     "refinement.release": 0.7,
     "refinement.every": 5,
+    "refinement.at_cuts": False,
     "refinement.max_share": 0.25,
     "refinement.margin": 0.05,
     "refinement.presence_margin": 0.15,

@@ -61,19 +61,39 @@ class VideoInfo:
 @dataclass(frozen=True)
 class FrameChunk:
     """Consecutive decoded frames: ``frames`` is uint8 (n, H, W, 3) RGB, possibly read-only; ``start`` is the first's number;
-    ``cuts`` are those frames' numbers that begin a new shot; ``skipped`` those that are no pictures, since they could not be
-    decoded, and are to be left out.
+    ``cuts`` are the numbers of those that begin a new shot, and of the frame behind the last if that does (None: nobody
+    looked); ``skipped`` those that are no pictures, since they could not be decoded, and are to be left out.
     """
 
     index: int
     start: int
     frames: UInt8Array
-    cuts: tuple[int, ...] = ()
+    cuts: tuple[int, ...] | None = None
     skipped: frozenset[int] = frozenset()
 
     @property
     def stop(self) -> int:
         return self.start + len(self.frames)
+
+
+@dataclass(frozen=True, order=True)
+class Cut:
+    """``frame`` begins a new shot. ``strength`` is by how much it differs from the one before, 0..1."""
+
+    frame: int
+    strength: float
+
+
+@dataclass(frozen=True)
+class ShotScan:
+    """What the frames ``start`` to ``stop`` (exclusive) say about a film's shots: its ``cuts`` there, should a picture have
+    come before them; and the first ``picture`` there, None where all frames are black or white.
+    """
+
+    start: int
+    stop: int
+    cuts: tuple[Cut, ...]
+    picture: int | None
 
 
 def chunk_count(frame_count: int, chunk_size: int) -> int:
@@ -254,7 +274,8 @@ class ChunkResult:
 
     ``labels`` uint8 or uint16 (n, H, W), 0 background, else the object's id; ``quality`` float32 (n, K) in 0..1, NaN = not
     tracked; ``origin`` uint8 (n, K) of :class:`Origin`; column k belongs to object id k + 1. ``prompts`` are the uuids
-    applied in this chunk; ``basis`` is what they were made from, None where nobody asks.
+    applied in this chunk; ``basis`` is what they were made from, ``cuts`` the frames that begin a shot, each None where nobody
+    asks.
     """
 
     index: int
@@ -264,6 +285,7 @@ class ChunkResult:
     origin: UInt8Array
     prompts: tuple[str, ...] = ()
     basis: Basis | None = None
+    cuts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

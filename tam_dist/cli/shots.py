@@ -23,7 +23,8 @@ def shots(
 
     from tam_dist.config import load_config
     from tam_dist.media.reader import open_video
-    from tam_dist.media.shots import Cut, cuts_of_video, without_short_shots
+    from tam_dist.media.shots import cuts_of_video, without_short_shots
+    from tam_dist.types import Cut
 
     media = load_config(settings or []).media
     found: list[Cut] = []

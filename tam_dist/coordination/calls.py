@@ -74,8 +74,8 @@ class OpenSession(Call):
 
 @dataclass(frozen=True)
 class Decode(Call):
-    """Decoder: one chunk. Payload: FrameChunk. Those of one ``lane`` follow on each other, so that a reader of its own for each
-    seldom has to jump.
+    """Decoder: one chunk, with the cuts in it where they are to be found. Payload: FrameChunk. Those of one ``lane`` follow on
+    each other, so that a reader of its own for each seldom has to jump.
     """
 
     uri: str
@@ -84,6 +84,7 @@ class Decode(Call):
     chunk_size: int
     chunk: int
     lane: int = 0
+    find_cuts: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,12 +167,13 @@ class Receipt:
 @dataclass(frozen=True)
 class ProjectReceipt(Receipt):
     """``passes`` are those that have something due; ``committed`` the chunks whose stored masks are what the project asks for
-    now; ``references`` those with prompts that passes start from.
+    now; ``references`` those with prompts that passes start from. ``find_cuts``: tracking needs to be told of cuts.
     """
 
     passes: tuple[Pass, ...]
     committed: frozenset[int]
     references: tuple[int, ...] = ()
+    find_cuts: bool = False
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ class Scheduler:
 
     def _on_project(self, run: VideoRun, receipt: ProjectReceipt, asked: Payload) -> None:
         run.plan(receipt.passes, receipt.committed)
-        run.asked, run.state = asked, VideoState.TRACKING
+        run.asked, run.state, run.find_cuts = asked, VideoState.TRACKING, receipt.find_cuts
         run.referring = list(receipt.references)
         self._refer(run)
         if run.referred:
@@ -345,8 +345,8 @@ class Scheduler:
         job = run.job
         for chunk in each.chunks_to_decode(self._config.credits.decoded_chunks):
             each.decoding.add(chunk)
-            size = job.spec.chunk_size
-            call = Decode(job.project, each.generation, job.uri, job.reader, job.on_damage, size, chunk, each.lane)
+            wanted = job.spec.chunk_size, chunk, each.lane, run.find_cuts
+            call = Decode(job.project, each.generation, job.uri, job.reader, job.on_damage, *wanted)
             self._submit(each.decoder, call)
 
     def _step(self, run: VideoRun, each: PassRun) -> None:

@@ -129,7 +129,7 @@ class VideoRun:
     the first of them while the project is being opened; ``asked`` is what the project then said is asked for (SessionSpec).
     ``committed`` are the chunks whose stored masks are up to date; ``unfilled`` those that a backward pass is still to
     complete. ``references`` are by chunk, ``referring`` those still to be had, ``reading`` those under way, with their frames
-    once decoded.
+    once decoded. ``find_cuts``: decoders are to look for them.
     ``deaths`` counts worker deaths by the chunk they happened on; ``decoders`` are those that may have the video open.
     """
 
@@ -145,6 +145,7 @@ class VideoRun:
     references: dict[int, Payload] = field(default_factory=dict)
     referring: list[int] = field(default_factory=list)
     reading: dict[int, Payload] = field(default_factory=dict)
+    find_cuts: bool = False
     waiting: list[PassRun] = field(default_factory=list)
     blocked: dict[int, PassRun] = field(default_factory=dict)
     open: dict[int, PassRun] = field(default_factory=dict)

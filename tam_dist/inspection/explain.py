@@ -17,7 +17,7 @@ from tam_dist.config import from_dict
 from tam_dist.due import due_work
 from tam_dist.errors import PromptError
 from tam_dist.inspection.saving import save_figure
-from tam_dist.media.chunks import read_chunk
+from tam_dist.media.chunks import ChunkReader
 from tam_dist.media.drawing import tint
 from tam_dist.media.reader import open_video
 from tam_dist.models.checkpoints import resolve
@@ -78,9 +78,10 @@ def explain_frame(where: str, number: int) -> Explanation:
         session, first = TrackingSession(spec, models, watch=watch), 0
     else:
         session, first = TrackingSession.restore(spec, models, kept[1], watch=watch), kept[0] + 1
-    with open_video(job.uri, reader=job.reader, on_damage=job.on_damage) as reader:
+    with open_video(job.uri, reader=job.reader, on_damage=job.on_damage) as video:
+        reader = ChunkReader(video, spec.chunk_size)
         for index in range(first, target + 1):
-            chunk = read_chunk(reader, index, spec.chunk_size)
+            chunk = reader.read(index, find_cuts=spec.asks_at_cuts)
             track_chunk(session, chunk, segmenter)
         image = chunk.frames[number - chunk.start]
     if not seen:

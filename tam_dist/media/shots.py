@@ -12,7 +12,7 @@ that follows an object through one does well to go on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tam_dist.media.reader import VideoReader
-from tam_dist.types import UInt8Array
+from tam_dist.types import Cut, ShotScan, UInt8Array
 
 ROWS, COLUMNS = 18, 32  # cells of a signature
 _SAMPLES = 2  # pixels a cell samples down and across: of the whole picture that is a fraction, and enough
@@ -35,14 +35,6 @@ _BACK = 0.35  # of the largest jump between them: two pictures nearer than that 
 _DARK, _BRIGHT = 20.0, 235.0  # means of a picture that has faded out
 _FLAT = 8.0  # its mean deviation from them, at most
 _FADED = 4  # frames of it that make a fade; fewer are a flicker
-
-
-@dataclass(frozen=True, order=True)
-class Cut:
-    """``frame`` begins a new shot. ``strength`` is by how much it differs from the one before, 0..1."""
-
-    frame: int
-    strength: float
 
 
 @dataclass(frozen=True)
@@ -78,14 +70,18 @@ class _Seen:
 
 
 class CutFinder:
-    """Give it the signatures of all frames in order; it gives the cuts, each within ``LATENCY`` frames of its passing."""
+    """Give it the signatures of all frames in order; it gives the cuts, each within ``LATENCY`` frames of its passing.
+
+    Whether a frame begins a shot depends on ``LATENCY`` frames to each side of it, and on whether a picture has come before,
+    which ``begun`` says of the time before the first frame given.
+    """
 
     LATENCY = _FLASH
 
-    def __init__(self) -> None:
+    def __init__(self, *, begun: bool = False) -> None:
         self._count = 0
         self._recent: deque[_Seen] = deque(maxlen=2 * _FLASH + 2)
-        self._begun = False  # a picture has come before
+        self._begun = begun
 
     def push(self, signatures: UInt8Array) -> list[Cut]:
         """``signatures`` (n, ROWS, COLUMNS, 3) of the next n frames. Returns the cuts that are certain now, in order."""
@@ -147,6 +143,24 @@ def find_cuts(signatures: UInt8Array) -> list[Cut]:
     return finder.push(signatures) + finder.finish()
 
 
+def scan(signatures: UInt8Array, first: int, start: int, stop: int) -> ShotScan:
+    """Frames ``start`` to ``stop`` of a film, from the ``signatures`` (n, ROWS, COLUMNS, 3) of frame ``first`` and those behind
+    it: at least ``CutFinder.LATENCY`` frames more to each side, where the film has them.
+    """
+    finder = CutFinder(begun=True)
+    found = (Cut(cut.frame + first, cut.strength) for cut in (*finder.push(signatures), *finder.finish()))
+    pictures = np.flatnonzero(~_have_faded(signatures[start - first : stop - first].astype(np.int16)))
+    cuts = tuple(cut for cut in found if max(1, start) <= cut.frame < stop)
+    return ShotScan(start, stop, cuts, start + int(pictures[0]) if len(pictures) else None)
+
+
+def cuts_of(scans: Iterable[ShotScan]) -> list[Cut]:
+    """All cuts of a film that ``scans`` cover, whatever their lengths: those that :func:`find_cuts` finds."""
+    known = list(scans)
+    first = min((each.picture for each in known if each.picture is not None), default=0)
+    return sorted(cut for each in known for cut in each.cuts if cut.frame > first)
+
+
 def _distances(a: NDArray[np.int16], b: NDArray[np.int16]) -> NDArray[np.float64]:
     """float64 (n,), 0..255: mean differences of signatures; quotients of whole numbers, the same on every machine."""
     cells = ROWS * COLUMNS * 3
@@ -169,6 +183,15 @@ def cuts_of_video(reader: VideoReader) -> Iterator[Cut]:
     for start in range(0, total, _READ_AT_ONCE):
         yield from finder.push(signatures(reader.read(start, min(start + _READ_AT_ONCE, total))))
     yield from finder.finish()
+
+
+def scan_video(reader: VideoReader, start: int, stop: int) -> ShotScan:
+    """Frames ``start`` to ``stop`` of a video. Decodes ``CutFinder.LATENCY`` frames more to each side, and holds few at a time.
+    Raises :class:`VideoError` as ``reader`` does.
+    """
+    first, last = max(0, start - CutFinder.LATENCY), min(reader.info.frame_count, stop + CutFinder.LATENCY)
+    edges = [*range(first, last, _READ_AT_ONCE), last]
+    return scan(np.concatenate([signatures(reader.read(a, b)) for a, b in pairwise(edges)]), first, start, stop)
 
 
 # --- from cuts to work -------------------------------------------------------------------------------------------------

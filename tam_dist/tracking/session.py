@@ -149,11 +149,12 @@ class TrackingSession:
                 continue
             if self._changes_objects(number):  # earlier predictions are of others than those tracked then
                 yield from self._settle_deferred(masks)
-            cut = number + self._over.backward in chunk.cuts
+            cut = self._spec.asks_at_cuts and number + self._over.backward in (chunk.cuts or ())
             masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), cut)))
             masks.applied.extend(uuid for each in prompts for uuid in each.uuids)
         yield from self._settle_deferred(masks)
-        return replace(masks.result(), basis=self._spec.basis(chunk.index))
+        cuts = None if chunk.cuts is None else tuple(cut for cut in chunk.cuts if cut < chunk.stop)
+        return replace(masks.result(), basis=self._spec.basis(chunk.index), cuts=cuts)
 
     @torch.inference_mode()
     def _learn(self, references: Sequence[Reference]) -> None:

@@ -73,6 +73,11 @@ class SessionSpec(VideoGrid):
     def label_dtype(self) -> np.dtype:
         return label_dtype(len(self.objects))
 
+    @property
+    def asks_at_cuts(self) -> bool:
+        """SAM is asked about every object where a new shot begins."""
+        return self.refinement.at_cuts and self.refinement.mode != "off"
+
     def basis(self, chunk: int) -> Basis:
         """What the masks of ``chunk`` are made from in a session of this spec. Of several segments each depends on all prompts,
         which are references where they are not its own.

@@ -90,7 +90,7 @@ def observe(
 
     # Every mask counts as poor, and no answer is ever good enough.
     mode = "off" if segmenter is None else "on"
-    asking = RefinementConfig(mode, "model", False, 1.1, 1.1, ask_every, 1.0, 2.0, 0.0)
+    asking = RefinementConfig(mode, "model", False, 1.1, 1.1, ask_every, False, 1.0, 2.0, 0.0)
     height, width = video.truth.shape[1:]
     spec = SessionSpec(
         width,

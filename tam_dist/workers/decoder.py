@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tam_dist.coordination.calls import Call, CloseVideo, Decode, Payload, Receipt
-from tam_dist.media.chunks import read_chunk
-from tam_dist.media.reader import VideoReader, open_video
+from tam_dist.media.chunks import ChunkReader
+from tam_dist.media.reader import open_video
 from tam_dist.workers.base import Stopwatch, unexpected
 
 
@@ -14,7 +14,7 @@ class DecoderWorker:
     """
 
     def __init__(self) -> None:
-        self._readers: dict[tuple[str, str, int], VideoReader] = {}  # by project, source, lane
+        self._readers: dict[tuple[str, str, int], ChunkReader] = {}  # by project, source, lane
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:  # noqa: ARG002
         watch = Stopwatch()
@@ -22,8 +22,9 @@ class DecoderWorker:
             case Decode():
                 key = (call.video, call.uri, call.lane)
                 if key not in self._readers:
-                    self._readers[key] = open_video(call.uri, reader=call.reader, on_damage=call.on_damage)
-                chunk = read_chunk(self._readers[key], call.chunk, call.chunk_size)
+                    video = open_video(call.uri, reader=call.reader, on_damage=call.on_damage)
+                    self._readers[key] = ChunkReader(video, call.chunk_size)
+                chunk = self._readers[key].read(call.chunk, find_cuts=call.find_cuts)
                 return Receipt(watch.seconds), chunk
             case CloseVideo():
                 for key in [key for key in self._readers if key[0] == call.video]:

@@ -54,7 +54,7 @@ class WriterWorker:
                 passes = passes_due(work)
                 needed = tuple(sorted({chunk for each in passes for chunk in work.spec.reference_chunks(each)}))
                 store.borders = work.spec.borders
-                return ProjectReceipt(watch.seconds, passes, work.up_to_date, needed), work.spec
+                return ProjectReceipt(watch.seconds, passes, work.up_to_date, needed, work.spec.asks_at_cuts), work.spec
             case OpenPass():
                 store, spec = self._store(call.video), payloads[0]
                 store.borders = spec.borders

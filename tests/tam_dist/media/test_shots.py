@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from tam_dist.media.shots import (
     COLUMNS,
     ROWS,
-    Cut,
     CutFinder,
     Segment,
+    cuts_of,
     find_cuts,
+    scan,
     segments_at,
     signatures,
     without_short_shots,
 )
+from tam_dist.types import Cut
 
 
 def scene(seed: int, length: int, speed: float = 0.5, height: int = 72, width: int = 128) -> np.ndarray:
@@ -31,25 +33,25 @@ def scene(seed: int, length: int, speed: float = 0.5, height: int = 72, width: i
     return np.stack([picture[:, int(speed * t) : int(speed * t) + width] for t in range(length)])
 
 
-def cuts_of(film: np.ndarray) -> list[int]:
+def frames_of_cuts(film: np.ndarray) -> list[int]:
     return [cut.frame for cut in find_cuts(signatures(film))]
 
 
 def test_hard_cuts_are_found_to_the_frame() -> None:
     film = np.concatenate([scene(i, length) for i, length in enumerate((20, 9, 30, 25))])
-    assert cuts_of(film) == [20, 29, 59]
+    assert frames_of_cuts(film) == [20, 29, 59]
 
 
 def test_a_film_of_one_shot_has_none() -> None:
-    assert cuts_of(scene(0, 40)) == []
-    assert cuts_of(scene(0, 1)) == []
+    assert frames_of_cuts(scene(0, 40)) == []
+    assert frames_of_cuts(scene(0, 1)) == []
     assert find_cuts(np.empty((0, ROWS, COLUMNS, 3), np.uint8)) == []
 
 
 def test_a_fast_pan_is_no_cut_and_a_cut_within_one_is() -> None:
     pan = scene(1, 40, speed=7)
-    assert cuts_of(np.concatenate([scene(1, 15, speed=0), pan, np.repeat(pan[-1:], 15, axis=0)])) == []
-    assert cuts_of(np.concatenate([scene(1, 25, speed=2), scene(2, 25, speed=2)])) == [25]
+    assert frames_of_cuts(np.concatenate([scene(1, 15, speed=0), pan, np.repeat(pan[-1:], 15, axis=0)])) == []
+    assert frames_of_cuts(np.concatenate([scene(1, 25, speed=2), scene(2, 25, speed=2)])) == [25]
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
@@ -57,7 +59,7 @@ def test_a_flash_is_no_cut(length: int) -> None:
     film = scene(3, 60).astype(float)
     for t in range(length):
         film[30 + t] += (255 - film[30 + t]) * 0.9 * (1 - t / length)
-    assert cuts_of(film.astype(np.uint8)) == []
+    assert frames_of_cuts(film.astype(np.uint8)) == []
 
 
 def test_after_a_fade_the_shot_begins_with_its_first_picture() -> None:
@@ -65,9 +67,9 @@ def test_after_a_fade_the_shot_begins_with_its_first_picture() -> None:
     out[25:] *= np.linspace(1, 0, 15)[:, None, None, None]
     into[:15] *= np.linspace(0, 1, 15)[:, None, None, None]
     film = np.concatenate([out, np.zeros((5, *out.shape[1:])), into]).astype(np.uint8)
-    (cut,) = cuts_of(film)
+    (cut,) = frames_of_cuts(film)
     assert 45 < cut < 52
-    assert cuts_of(film[45:]) == []  # a film that begins in black begins once
+    assert frames_of_cuts(film[45:]) == []  # a film that begins in black begins once
 
 
 @settings(deadline=None, max_examples=25)
@@ -80,6 +82,22 @@ def test_cuts_do_not_depend_on_the_chunks(parts: list[tuple[int, int]], data: st
     assert found == find_cuts(film)
     assert found == sorted(found)
     assert all(0 < cut.frame < len(film) for cut in found)
+
+
+BLACK = st.tuples(st.just(-1), st.integers(1, 40))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 40)) | BLACK, min_size=1, max_size=5), st.data())
+def test_stretches_scanned_by_themselves_give_the_cuts_of_the_whole(parts: list[tuple[int, int]], data: st.DataObject) -> None:
+    scenes = [scene(max(seed, 0), length, height=36, width=64) * (seed >= 0) for seed, length in parts]
+    film = signatures(np.concatenate(scenes).astype(np.uint8))
+    borders = sorted({0, len(film), *data.draw(st.lists(st.integers(0, len(film)), max_size=6))})
+    scans = []
+    for start, stop in pairwise(borders):
+        first = max(0, start - CutFinder.LATENCY - data.draw(st.integers(0, 5)))
+        scans.append(scan(film[first : stop + CutFinder.LATENCY + data.draw(st.integers(0, 5))], first, start, stop))
+    assert cuts_of(data.draw(st.permutations(scans))) == find_cuts(film)
 
 
 def test_a_finder_tells_a_cut_soon_and_holds_little() -> None:

@@ -32,7 +32,7 @@ from tests.tiny import HEIGHT, WIDTH, moving_square, square
 
 FRAMES, CHUNK = 24, 8
 VIDEO = moving_square(FRAMES)
-ON = RefinementConfig("on", "model", False, 0.5, 0.5, 3, 1.0, 0.0, 0.1)
+ON = RefinementConfig("on", "model", False, 0.5, 0.5, 3, True, 1.0, 0.0, 0.1)
 Sam = Callable[[SegmentationRequest], tuple[SegmentedMask, ...]]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tam_dist.config import RefinementConfig
 from tam_dist.tracking.refinement.policy import RefinementPolicy
 
-CONFIG = RefinementConfig("on", "model", True, 0.5, 0.7, 4, 1.0, 0.05, 0.2)
+CONFIG = RefinementConfig("on", "model", True, 0.5, 0.7, 4, True, 1.0, 0.05, 0.2)
 
 
 def ask(policy: RefinementPolicy, *scores: float, cut: bool = False) -> list[int]:
