@@ -68,6 +68,9 @@ class Coordinator:
     def cancel(self, video: str) -> None:
         self._service.cancel(video)
 
+    def refresh(self, video: str) -> None:
+        self._service.refresh(video)
+
     def pause(self, video: str) -> None:
         self._service.pause(video)
 

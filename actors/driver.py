@@ -25,7 +25,7 @@ from tam_dist.coordination.mailboxes import GivenUpError
 from tam_dist.coordination.service import LEASE_SECONDS
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import ConfigError, ResourceError, TamDistError, VideoError
-from tam_dist.running import STOP_POLL_SECONDS, Cancelled, Outcome, OutcomeCollector
+from tam_dist.running import STOP_POLL_SECONDS, AskRequests, Outcome, OutcomeCollector, PendingRequests
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def run_on_ray(
     namespace: str = NAMESPACE,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
-    cancelled: Cancelled | None = None,
+    requests: AskRequests | None = None,
     more: JobFeed | None = None,
     detach: bool = False,
     lease: float = LEASE_SECONDS,
@@ -77,7 +77,7 @@ def run_on_ray(
         if find_coordinator(namespace) is None and not wait_for_room(for_videos(config.cluster, len(alike)), tell, stop):
             return [Outcome(job.project, VideoState.STOPPED) for job in jobs]
         tell(Waiting("the models to load"))
-        outcomes = _Run(jobs, config, namespace, tell, detach, lease, actors, more).until_ended(stop, cancelled)
+        outcomes = _Run(jobs, config, namespace, tell, detach, lease, actors, more).until_ended(stop, requests)
     except RayError as error:
         keep_logs()
         raise TamDistError(
@@ -146,23 +146,28 @@ class _Run:
         self._deaths = 0
         self._silent_since: float | None = None
         self._stopped = False  # whether this coordinator was told to
-        self._to_cancel: set[str] = set()
 
-    def until_ended(self, stop: threading.Event | None, cancelled: Cancelled | None) -> list[Outcome]:
+    def until_ended(self, stop: threading.Event | None, requests: AskRequests | None) -> list[Outcome]:
         handle: Any = None
-        while self._open or self._expects_more():
+        asked = PendingRequests(requests, self._outcomes)
+        while self._open or self._expects_more() or (not self._stopped and asked.look().again):
             try:
                 if handle is None:
                     handle = self._join()
+                if not self._stopped:
+                    self._run_again(asked)
                 if self._expects_more() or self._unsent:
                     self._submit_more(handle)
                 if stop is not None and stop.is_set() and not self._stopped:
                     self._call(handle.stop, sorted(self._open))
                     self._stopped = True
-                self._to_cancel.update(cancelled() if cancelled is not None else ())
-                for video in self._to_cancel & self._open:
+                asked.look()
+                for video in asked.cancel & self._open:
                     self._call(handle.cancel, video)
-                    self._to_cancel.discard(video)
+                    asked.cancel.discard(video)
+                for video in asked.refresh & self._open:
+                    self._call(handle.refresh, video)
+                    asked.told(video)
                 self._listen(handle)
             except GivenUpError:  # this process stood still for long; the coordinator may be about to end
                 handle = None
@@ -181,9 +186,15 @@ class _Run:
     def _expects_more(self) -> bool:
         return self._more is not None and not self._stopped and self._more.expected > 0
 
+    def _run_again(self, asked: PendingRequests) -> None:
+        for video in asked.again:
+            asked.forget(video)
+            self._open.add(video)
+            self._unsent.add(video)
+
     def _submit_more(self, handle: Any) -> None:
-        assert self._more is not None
-        new = {job.project: job for job in self._more.take(0.0 if self._open else STOP_POLL_SECONDS)}
+        jobs = self._more.take(0.0 if self._open else STOP_POLL_SECONDS) if self._more is not None else ()
+        new = {job.project: job for job in jobs}
         self._jobs.update(new)
         self._open.update(new)
         self._unsent.update(new)  # a call that fails is made again, to this coordinator or in joining the next

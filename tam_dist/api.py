@@ -17,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tam_dist.config import Config, load_config
-from tam_dist.coordination.events import Listener
+from tam_dist.coordination.events import Listener, all_of
 from tam_dist.coordination.feed import JobFeed
 from tam_dist.coordination.video import VideoJob
 from tam_dist.errors import ConfigError
+from tam_dist.monitoring.monitor import watch_project
 from tam_dist.preparation import continue_project, prepare, settle
 from tam_dist.project import Project
 from tam_dist.prompts import in_given_order, new_prompt
-from tam_dist.running import Cancelled, Outcome, run_inline
+from tam_dist.running import AskRequests, Outcome, run_inline
 from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt
 
 ExecutorName = Literal["inline", "ray"]
@@ -126,22 +127,24 @@ def run_jobs(
     address: str | None = None,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
-    cancelled: Cancelled | None = None,
+    requests: AskRequests | None = None,
     more: JobFeed | None = None,
 ) -> list[Outcome]:
     """Run prepared jobs to their end on the named executor, and those that ``more`` brings meanwhile; ``address`` is that of a
-    Ray cluster.
+    Ray cluster, ``requests`` tells what other processes ask of the run.
     """
     if executor == "ray":
         from actors.driver import run_on_ray
 
-        return run_on_ray(jobs, config, address=address, listener=listener, stop=stop, cancelled=cancelled, more=more)
-    return run_inline(jobs, config, listener=listener, stop=stop, cancelled=cancelled, more=more)
+        return run_on_ray(jobs, config, address=address, listener=listener, stop=stop, requests=requests, more=more)
+    return run_inline(jobs, config, listener=listener, stop=stop, requests=requests, more=more)
 
 
 def _finish(
     job: VideoJob, config: Config, executor: ExecutorName, listener: Listener | None, stop: threading.Event | None
 ) -> Project:
-    (outcome,) = run_jobs([job], config, executor, listener=listener, stop=stop)
+    with watch_project(job, config, executor) as monitor:
+        heard = monitor if listener is None else all_of(listener, monitor)
+        (outcome,) = run_jobs([job], config, executor, listener=heard, stop=stop, requests=monitor.requests)
     outcome.raise_failure()
     return Project.open(outcome.project)

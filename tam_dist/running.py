@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Role, Worker
@@ -16,6 +17,7 @@ from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.stages import StageTeller
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import RunInterruptedError, TamDistError
+from tam_dist.monitoring.requests import Requests
 
 #: How often a run looks whether it was asked to stop, seconds.
 STOP_POLL_SECONDS = 0.2
@@ -38,8 +40,8 @@ class Outcome:
             raise RunInterruptedError(f"{self.project} was {self.state.value}; continue with: tam-dist resume {again}")
 
 
-#: Asked at least every :data:`STOP_POLL_SECONDS`: which of the jobs (by project) are to be cancelled now.
-Cancelled = Callable[[], Collection[str]]
+#: Asked at least every :data:`STOP_POLL_SECONDS`: what other processes want of the jobs, by project.
+AskRequests = Callable[[], Requests]
 
 
 def run_inline(
@@ -48,36 +50,84 @@ def run_inline(
     *,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
-    cancelled: Cancelled | None = None,
+    requests: AskRequests | None = None,
     more: JobFeed | None = None,
 ) -> list[Outcome]:
     """Track ``jobs``, and those that ``more`` brings meanwhile, in this process, without Ray. ``stop``, once set, ends the run
     after the chunks under way.
     """
-    jobs = list(jobs)
+    known = {job.project: job for job in jobs}
     executor = InlineExecutor(_workers(config))
     outcomes = OutcomeCollector()
     scheduler = Scheduler(executor, config, StageTeller(outcomes if listener is None else all_of(outcomes, listener)))
-    for job in jobs:
+    for job in known.values():
         scheduler.add(job)
     if listener is not None:
         listener(Waiting("the models to load"))
     stopping = False
+    asked = PendingRequests(requests, outcomes)
     try:
-        while scheduler.busy or (more is not None and more.expected and not stopping):
+        while scheduler.busy or (not stopping and (asked.look().again or (more is not None and more.expected))):
             if more is not None and not stopping:
                 for job in more.take(0.0 if scheduler.busy else STOP_POLL_SECONDS):
-                    jobs.append(job)
+                    known[job.project] = job
                     scheduler.add(job)
             scheduler.poll(STOP_POLL_SECONDS)
             if stop is not None and stop.is_set() and not stopping:
                 stopping = True
                 scheduler.stop()
-            for video in cancelled() if cancelled is not None else ():
+            asked.look()
+            for video in asked.cancel & known.keys():
                 scheduler.cancel(video)
+                asked.cancel.discard(video)
+            for video in asked.refresh & known.keys():
+                if outcomes.state(video) is None:
+                    scheduler.refresh(video)
+                    asked.told(video)
+            for video in asked.again if not stopping else ():
+                asked.forget(video)
+                scheduler.add(known[video])
     finally:
         executor.close()
-    return [outcomes.of(job) for job in jobs]
+    return [outcomes.of(job) for job in known.values()]
+
+
+class PendingRequests:
+    """What other processes asked of a run, until it is done: ``cancel`` and ``refresh`` hold projects; a driver takes a project
+    out of ``cancel`` itself, and out of ``refresh`` by :meth:`told`.
+    """
+
+    def __init__(self, ask: AskRequests | None, outcomes: OutcomeCollector) -> None:
+        self._ask = ask
+        self._outcomes = outcomes
+        self.cancel: set[str] = set()
+        self.refresh: set[str] = set()
+        self._told: set[str] = set()
+
+    def look(self) -> Self:
+        """For new ones."""
+        new = Requests() if self._ask is None else self._ask()
+        self.cancel |= new.cancel
+        self.refresh |= new.refresh
+        return self
+
+    def told(self, video: str) -> None:
+        """Whoever schedules ``video`` knows that its log has grown."""
+        self.refresh.discard(video)
+        self._told.add(video)
+
+    @property
+    def again(self) -> set[str]:
+        """Videos that are done, though their logs have grown: they came too late, or while the video was being closed. What
+        ended otherwise is left as it is.
+        """
+        return {video for video in self.refresh | self._told if self._outcomes.state(video) is VideoState.DONE}
+
+    def forget(self, video: str) -> None:
+        """It is run once more."""
+        self.refresh.discard(video)
+        self._told.discard(video)
+        self._outcomes.forget(video)
 
 
 class OutcomeCollector:
@@ -89,6 +139,14 @@ class OutcomeCollector:
     def __call__(self, event: Event) -> None:
         if isinstance(event, VideoEnded):
             self._ended[event.video] = event
+
+    def state(self, project: str) -> VideoState | None:
+        """How it ended, None where it has not."""
+        return VideoState(self._ended[project].state) if project in self._ended else None
+
+    def forget(self, project: str) -> None:
+        """It has not ended after all."""
+        self._ended.pop(project, None)
 
     def of(self, job: VideoJob) -> Outcome:
         ended = self._ended[job.project]

@@ -157,7 +157,7 @@ def _finish(
         watch_project(job, config, name) as monitor,
     ):
         listener = all_of(progress, monitor)
-        (outcome,) = run_jobs([job], config, name, listener=listener, stop=stop, address=address, cancelled=monitor.cancelled)
+        (outcome,) = run_jobs([job], config, name, listener=listener, stop=stop, address=address, requests=monitor.requests)
     outcome.raise_failure()
     seconds = time.monotonic() - start
     project = Project.open(outcome.project)

@@ -119,6 +119,9 @@ class Scheduler:
         elif run.state not in FINAL and run.state is not VideoState.CLOSING:
             self._close(run, VideoState.CANCELLED)
 
+    def refresh(self, video: str) -> None:
+        """The video's prompt log has grown. What that changes is done when the video is next opened."""
+
     def pause(self, video: str) -> None:
         """Submit no further chunk of the video until ``unpause``; its memory stays on the propagators."""
         self._runs[video].paused = True

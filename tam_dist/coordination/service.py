@@ -139,6 +139,10 @@ class Service:
         """
         self._ask(lambda: self._cancel(self._known(video)))
 
+    def refresh(self, video: str) -> None:
+        """See :meth:`Scheduler.refresh`. Raises :class:`TamDistError` for a video that was never submitted."""
+        self._ask(lambda: self._scheduler.refresh(self._known(video)))
+
     def pause(self, video: str) -> None:
         self._ask(lambda: self._scheduler.pause(self._known(video)))
 

@@ -171,7 +171,7 @@ class _Run:
                 address=self._address,
                 listener=monitor,
                 stop=self._stop,
-                cancelled=monitor.cancelled,
+                requests=monitor.requests,
                 more=preparation,
             )
         for outcome in outcomes:

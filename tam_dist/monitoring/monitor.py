@@ -11,16 +11,18 @@ from typing import Self
 
 from storage.location import Location
 from tam_dist.config import Config
-from tam_dist.coordination.events import Event
+from tam_dist.coordination.events import Event, VideoEnded, VideoStarted
 from tam_dist.coordination.video import VideoJob
 from tam_dist.errors import ProjectLockedError, SchemaError, StorageError
 from tam_dist.monitoring.report import REPORT, Conditions, RunRecorder, RunReport, VideoReport, read_report
-from tam_dist.monitoring.requests import Desk
+from tam_dist.monitoring.requests import Desk, Requests
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the folder, on a disk and in an object store, where each costs a request.
+#: Seconds between two reports, on a disk and in an object store, where each costs a request.
 LOCAL_SECONDS, REMOTE_SECONDS = 1.0, 5.0
+#: Seconds between two looks for requests: a person who corrects waits for them.
+LOCAL_LOOK_SECONDS, REMOTE_LOOK_SECONDS = 0.2, 1.0
 #: Seconds between two updates of a display.
 SHOW_SECONDS = 0.5
 #: Writing reports may take this share of the driver's time; with 10,000 videos one has 2 MB.
@@ -30,7 +32,7 @@ Show = Callable[[RunReport], None]
 
 
 class RunMonitor:
-    """Is told of the run's events, and asked for cancellations, by the thread that drives it; ``show`` displays its report.
+    """Is told of the run's events, and asked for requests, by the thread that drives it; ``show`` displays its report.
 
     A report that can't be written stops no video: the masks have their own ways to fail, and the next report may succeed.
     Where another driver is there already, whose run this one joins or is refused by, only that one reports and takes requests.
@@ -43,8 +45,10 @@ class RunMonitor:
         self._recorder = RunRecorder(conditions, _earlier(folder))
         self._show = show
         self._names: dict[str, str] = {}
+        self._ended: set[str] = set()
         self._warned = False
         self._interval = LOCAL_SECONDS if folder.is_local else REMOTE_SECONDS
+        self._look_interval = LOCAL_LOOK_SECONDS if folder.is_local else REMOTE_LOOK_SECONDS
         self._write_due = self._look_due = self._show_due = 0.0
 
     def __enter__(self) -> Self:
@@ -74,18 +78,23 @@ class RunMonitor:
 
     def __call__(self, event: Event) -> None:
         self._recorder(event)
+        if isinstance(event, VideoEnded):
+            self._ended.add(event.video)
+        elif isinstance(event, VideoStarted):
+            self._ended.discard(event.video)
         self.tick()
 
-    def cancelled(self) -> list[str]:
-        """Projects to be cancelled now; see :data:`tam_dist.running.Cancelled`."""
+    def requests(self) -> Requests:
+        """What is asked of the run's projects; see :data:`tam_dist.running.AskRequests`."""
         self.tick()
-        if time.monotonic() < self._look_due:
-            return []
-        self._look_due = time.monotonic() + self._interval
-        asked: set[str] = set()
+        # A run whose videos have all ended looks a last time: what came since the look before would find nobody.
+        if time.monotonic() < self._look_due and len(self._ended) < len(self._names):
+            return Requests()
+        self._look_due = time.monotonic() + self._look_interval
+        asked = Requests()
         with self._tolerant():
             asked = self._desk.take(self._names.keys())
-        return [self._names[name] for name in asked]
+        return Requests(*(frozenset(self._names[name] for name in names) for names in (asked.cancel, asked.refresh)))
 
     def tick(self) -> None:
         """Write and show what is due."""

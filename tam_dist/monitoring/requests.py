@@ -1,4 +1,5 @@
-"""Asking a run of another process to cancel videos: small files in its folder, which its driver looks for.
+"""Asking a run of another process to cancel videos, or to read their prompt logs anew: small files in its folder, which its
+driver looks for.
 
 Files, because they need neither Ray nor a port, and work wherever the projects do. The driver holds a lock on their folder, by
 which others know that it is there: its writer takes the project's own only once Ray has started.
@@ -7,6 +8,7 @@ which others know that it is there: its writer takes the project's own only once
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from storage import lock
 from storage.location import Location
@@ -15,12 +17,26 @@ from storage.location import Location
 REQUESTS = "requests"
 _ALL = "cancel"
 _ONE = "cancel."
+_CORRECT = "correct."
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Videos to ``cancel``, and those whose prompt log has grown, to ``refresh``: by name at the desk, by project beyond."""
+
+    cancel: frozenset[str] = frozenset()
+    refresh: frozenset[str] = frozenset()
 
 
 def ask_to_cancel(folder: Location, names: Iterable[str] | None = None) -> None:
     """Ask the run in ``folder`` to cancel the videos of these names; all, if None. Raises :class:`StorageError`."""
     for file in [_ALL] if names is None else [_ONE + name for name in names]:
         (folder / REQUESTS / file).write(b"")
+
+
+def ask_to_refresh(folder: Location, name: str) -> None:
+    """Tell the run in ``folder`` that the prompt log of the video of that name has grown. Raises :class:`StorageError`."""
+    (folder / REQUESTS / f"{_CORRECT}{name}").write(b"")
 
 
 class Desk:
@@ -42,14 +58,13 @@ class Desk:
         for file in _requests(self._folder):
             (self._folder / file).remove()
 
-    def take(self, names: Collection[str]) -> set[str]:
-        """The names among ``names`` that are asked for; the requests are removed."""
+    def take(self, names: Collection[str]) -> Requests:
+        """What is asked of videos among ``names``; the requests are removed."""
         found = _requests(self._folder) if self.is_open else []
         for file in found:
             (self._folder / file).remove()
-        if _ALL in found:
-            return set(names)
-        return {file.removeprefix(_ONE) for file in found} & set(names)
+        cancel = names if _ALL in found else [name for name in names if _ONE + name in found]
+        return Requests(frozenset(cancel), frozenset(name for name in names if _CORRECT + name in found))
 
     def close(self) -> None:
         """Nothing of ours is left."""
@@ -67,7 +82,7 @@ def driver(folder: Location) -> lock.Holder | None:
 
 def is_request(file: str) -> bool:
     """Whether a file of that name in the folder of requests is ours: a request, or the lock of who takes them."""
-    return file == lock.LOCK or file == _ALL or file.startswith(_ONE)
+    return file == lock.LOCK or file == _ALL or file.startswith((_ONE, _CORRECT))
 
 
 def _requests(folder: Location) -> list[str]:

@@ -21,6 +21,7 @@ from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, Vide
 from tam_dist.coordination.mailboxes import EventBatch
 from tam_dist.coordination.video import VideoJob, VideoState
 from tam_dist.errors import ResourceError
+from tam_dist.monitoring.requests import Requests
 from tam_dist.tracking.spec import VideoGrid
 
 CONFIG = load_config([])
@@ -36,6 +37,7 @@ class Coordinator:
     troubles: list[Exception] = field(default_factory=list)
     stopped: bool = False
     cancelled: bool = False
+    refreshed: int = 0
     drivers: int = 0
 
     def submit(self, *_: object) -> None:
@@ -46,6 +48,9 @@ class Coordinator:
 
     def cancel(self, _: str) -> None:
         self.cancelled = True
+
+    def refresh(self, _: str) -> None:
+        self.refreshed += 1
 
     def events(self, *_: object) -> EventBatch:
         if self.troubles:
@@ -73,7 +78,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(driver._Run, "_call", staticmethod(lambda method, *arguments: method(*arguments)))
         heard: list[Event] = []
         made = driver._Run([JOB], CONFIG, "test", heard.append, False, 1.0, ACTORS)
-        (outcome,) = made.until_ended(options.get("stop"), options.get("cancelled"))
+        (outcome,) = made.until_ended(options.get("stop"), options.get("requests"))
         return outcome.state
 
     return track
@@ -105,10 +110,24 @@ def test_a_cancellation_survives_the_coordinator_that_did_not_take_it(run: Run) 
         def cancel(self, _: str) -> None:
             raise DEAD
 
-    asked = iter([["p"]])
+    asked = iter([Requests(cancel=frozenset({"p"}))])
     second = Coordinator()
-    assert run(Deaf(), second, cancelled=lambda: next(asked, [])) is VideoState.CANCELLED
+    assert run(Deaf(), second, requests=lambda: next(asked, Requests())) is VideoState.CANCELLED
     assert second.cancelled
+
+
+def test_a_correction_reaches_the_coordinator(run: Run) -> None:
+    asked = iter([Requests(refresh=frozenset({"p"}))])
+    only = Coordinator()
+    assert run(only, requests=lambda: next(asked, Requests())) is VideoState.DONE
+    assert (only.refreshed, only.drivers) == (1, 2)  # it had ended before it could hear of it, for all that the driver knows
+
+
+def test_a_correction_that_comes_after_the_end_runs_the_video_again(run: Run) -> None:
+    asked = iter([Requests(), Requests(refresh=frozenset({"p"}))])
+    only = Coordinator()
+    assert run(only, requests=lambda: next(asked, Requests())) is VideoState.DONE
+    assert (only.refreshed, only.drivers) == (0, 2)
 
 
 def test_coordinators_that_keep_dying_end_the_run(run: Run) -> None:

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 import tam_dist
+from storage.location import Location
 from storage.project_store import ProjectStore
 from tam_dist.coordination.events import ChunkCommitted, Event
+from tam_dist.due import due_work
 from tam_dist.errors import (
     ProjectExistsError,
     ProjectLockedError,
@@ -25,6 +27,7 @@ from tam_dist.errors import (
     VideoError,
     WeightsError,
 )
+from tam_dist.monitoring.requests import ask_to_refresh
 from tam_dist.types import Origin, Prompt
 from tests.tiny import square
 
@@ -120,6 +123,25 @@ def test_a_stopped_run_resumes_with_the_same_masks(
     assert np.array_equal(whole.labels[:], undisturbed.labels[:])
     first = next(e for e in events if isinstance(e, ChunkCommitted))
     assert first.chunk * 8 == half.frames_done  # the stopped run saved its state: nothing is tracked twice
+
+
+@pytest.mark.parametrize("at", [0, 5])
+def test_a_correction_while_it_runs_is_in_the_masks_at_its_end(
+    at: int, tiny_video: Path, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    """Also where it comes when the last chunk is stored."""
+    out = tmp_path / "p"
+    moment = iter([at])
+
+    def correct(event: Event) -> None:
+        if isinstance(event, ChunkCommitted) and event.chunk == at and next(moment, None) is not None:
+            ProjectStore.open(out, write=False).append_prompt(tam_dist.mask("cat", square(30, 20), frame=9))
+            ask_to_refresh(Location.parse(out), "p")
+
+    project = tam_dist.track(tiny_video, prompts(), out=out, settings=tiny_settings, listener=correct)
+    assert np.array_equal(project.masks["cat"][9], square(30, 20))
+    assert not due_work(ProjectStore.open(out, write=False)).stale
+    assert not (out / "requests").exists()
 
 
 def test_a_project_being_written_is_refused_to_others(tiny_video: Path, tiny_settings: Settings, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tam_dist.errors import ProjectLockedError, SchemaError
 from tam_dist.monitoring import monitor
 from tam_dist.monitoring.monitor import RunMonitor
 from tam_dist.monitoring.report import PREPARING, REPORT, Conditions, RunRecorder, RunReport, VideoReport, read_report
-from tam_dist.monitoring.requests import REQUESTS, Desk, ask_to_cancel, driver
+from tam_dist.monitoring.requests import REQUESTS, Desk, Requests, ask_to_cancel, ask_to_refresh, driver
 from tam_dist.tracking.spec import VideoGrid
 from tests.tam_dist.coordination.test_stages import Clock
 
@@ -125,17 +125,19 @@ def test_requests_are_taken_once_by_one_driver_at_a_time(folder: Location) -> No
     assert driver(folder) is None
     desk.open()
     assert str(driver(folder)).startswith(f"process {os.getpid()}")
-    assert desk.take(["a"]) == set()
+    assert desk.take(["a"]) == Requests()
     ask_to_cancel(folder, ["a", "a.b c"])
-    assert desk.take(["a", "a.b c", "d"]) == {"a", "a.b c"}
-    assert desk.take(["a"]) == set()
+    ask_to_refresh(folder, "d")
+    ask_to_refresh(folder, "d")
+    assert desk.take(["a", "a.b c", "d"]) == Requests(frozenset({"a", "a.b c"}), frozenset({"d"}))
+    assert desk.take(["a"]) == Requests()
     ask_to_cancel(folder)
     with pytest.raises(ProjectLockedError):
         Desk(folder).open()
-    assert desk.take(["a", "d"]) == {"a", "d"}
+    assert desk.take(["a", "d"]) == Requests(cancel=frozenset({"a", "d"}))
     ask_to_cancel(folder)
     desk.close()
-    assert desk.take(["a"]) == set()
+    assert desk.take(["a"]) == Requests()
     assert driver(folder) is None
     assert REQUESTS not in folder.children()
 
@@ -151,16 +153,23 @@ def test_a_second_driver_leaves_the_first_ones_report_alone(folder: Location) ->
 
 
 def test_a_monitor_writes_shows_and_asks(folder: Location, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOCAL_SECONDS", "REMOTE_SECONDS", "SHOW_SECONDS", "_WRITING_SHARE"):
+    for name in (
+        "LOCAL_SECONDS",
+        "REMOTE_SECONDS",
+        "LOCAL_LOOK_SECONDS",
+        "REMOTE_LOOK_SECONDS",
+        "SHOW_SECONDS",
+        "_WRITING_SHARE",
+    ):
         monkeypatch.setattr(monitor, name, 1e-9 if "SECONDS" in name else 1e9)
     shown: list[RunReport] = []
     ask_to_cancel(folder, ["a"])  # of an earlier run: nobody means this one
     with RunMonitor(folder, CONDITIONS, shown.append) as watched:
         assert read_report(folder) is not None
         watched.add("a", job("a"))
-        assert watched.cancelled() == []
+        assert watched.requests() == Requests()
         ask_to_cancel(folder, ["a", "nobody"])
-        assert watched.cancelled() == [f"{ROOT}/a"]
+        assert watched.requests() == Requests(cancel=frozenset({f"{ROOT}/a"}))
         watched(VideoStarted(f"{ROOT}/a", 0, 0, 0))
         read = read_report(folder)
         assert read is not None
@@ -176,5 +185,5 @@ def test_a_report_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: p
     (tmp_path / "file").write_text("in the way")
     with RunMonitor(Location.parse(tmp_path / "file"), CONDITIONS) as watched:
         watched.note(VideoReport("a", "a.mp4", PREPARING))
-        watched.cancelled()
+        watched.requests()
     assert "run.json" in caplog.text

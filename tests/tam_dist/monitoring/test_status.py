@@ -20,6 +20,7 @@ from tam_dist.monitoring import monitor
 from tam_dist.monitoring.cancelling import cancel
 from tam_dist.monitoring.monitor import RunMonitor, watch_project
 from tam_dist.monitoring.report import VideoReport, read_report
+from tam_dist.monitoring.requests import Requests
 from tam_dist.monitoring.status import INTERRUPTED, look
 from tam_dist.preparation import prepare, settle
 from tests.tam_dist.monitoring.test_report import CONDITIONS, job
@@ -33,7 +34,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def live(where: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunMonitor]:
     """A run with a video that is tracked, one that waits, and one that is done."""
-    for name in ("LOCAL_SECONDS", "REMOTE_SECONDS"):
+    for name in ("LOCAL_SECONDS", "REMOTE_SECONDS", "LOCAL_LOOK_SECONDS", "REMOTE_LOOK_SECONDS"):
         monkeypatch.setattr(monitor, name, 1e-9)
     monkeypatch.setattr(monitor, "_WRITING_SHARE", 1e9)
     folder = Location.parse(where)
@@ -83,8 +84,8 @@ def test_what_is_asked_for_is_cancelled(
     child: str, names: list[str] | None, asked: list[str], live: RunMonitor, where: str
 ) -> None:
     assert cancel(where + child, names) == asked
-    assert sorted(live.cancelled()) == [f"/out/{name}" for name in asked]
-    assert live.cancelled() == []
+    assert sorted(live.requests().cancel) == [f"/out/{name}" for name in asked]
+    assert live.requests() == Requests()
 
 
 def test_what_is_not_tracked_cannot_be_cancelled(live: RunMonitor, where: str) -> None:
@@ -95,7 +96,7 @@ def test_what_is_not_tracked_cannot_be_cancelled(live: RunMonitor, where: str) -
     live(VideoEnded("/out/tracked", "done", None))
     with pytest.raises(ConfigError, match="'tracked' is not being tracked"):
         cancel(where, ["tracked"])
-    assert live.cancelled() == []
+    assert live.requests() == Requests()
 
 
 def test_the_project_of_a_single_video(tmp_path: Path, tiny_video: Path, tiny_settings: tuple[str, ...]) -> None:
@@ -127,6 +128,6 @@ def test_a_video_that_is_about_to_be_tracked_in_a_folder(
             assert (found.live, [v.state for v in found.videos]) == (True, ["waiting"])
         assert cancel(str(folder)) == ["p"]
         watched._look_due = 0.0
-        assert watched.cancelled() == [made.project]
+        assert watched.requests() == Requests(cancel=frozenset({made.project}))
         assert cancel(str(folder), ["p"]) == ["p"]
     assert [v.state for v in look(str(folder)).videos] == ["new"]
