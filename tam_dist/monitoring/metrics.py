@@ -9,6 +9,10 @@ tam_dist_refinements_total     counter         questions to the segmentation mod
 tam_dist_restarts_total        counter   role  workers that died and were replaced
 tam_dist_replays_total         counter   role  sessions that went back to a checkpoint, by the worker that was to blame
 tam_dist_failed_videos_total   counter         videos set aside with a reason
+tam_dist_done_videos_total     counter         videos that were tracked to their end
+tam_dist_active_videos         gauge           videos that are being tracked
+tam_dist_oldest_progress       gauge           when the one of them that waits longest last moved, seconds since the epoch
+tam_dist_workers               gauge     role  workers that were given something to do so far
 tam_dist_queue_depth           gauge     role  calls that wait behind the ones under way
 tam_dist_bytes_in_flight       gauge           decoded frames that are not tracked yet, bytes
 tam_dist_busy_share            gauge     role  busy share of the workers' time in the last half minute, 0 to 1
@@ -18,7 +22,11 @@ tam_dist_segment_seconds       histogram       one answer of the segmentation mo
 tam_dist_write_seconds         histogram       storing one chunk
 ============================== ========= ===== ====================================================================
 
-No metric is tagged with a video: every tag's value makes a series of its own, which Prometheus keeps for weeks.
+No metric is tagged with a video: every tag's value makes a series of its own, which Prometheus keeps for weeks. That one stands
+still is told by ``time() - ray_tam_dist_oldest_progress`` all the same; which one, by ``tam-dist status``.
+
+Ray's counters can't be made at 0: a series begins with its first increment, which ``increase()`` doesn't see. Alerts on rare
+events ask for series that weren't there before, too.
 """
 
 from __future__ import annotations
@@ -30,10 +38,13 @@ from collections.abc import Callable
 from tam_dist.coordination.events import (
     CallFinished,
     ChunkCommitted,
+    ChunkDecoded,
+    ChunkTracked,
     Event,
     SegmentationAsked,
     VideoEnded,
     VideoReplayed,
+    VideoStarted,
 )
 from tam_dist.coordination.stages import StageAccounts
 from tam_dist.coordination.video import VideoState
@@ -52,8 +63,16 @@ _COUNTERS = {
     "tam_dist_restarts_total": _ROLE,
     "tam_dist_replays_total": _ROLE,
     "tam_dist_failed_videos_total": (),
+    "tam_dist_done_videos_total": (),
 }
-_GAUGES = {"tam_dist_queue_depth": _ROLE, "tam_dist_bytes_in_flight": (), "tam_dist_busy_share": _ROLE}
+_GAUGES = {
+    "tam_dist_active_videos": (),
+    "tam_dist_oldest_progress": (),
+    "tam_dist_workers": _ROLE,
+    "tam_dist_queue_depth": _ROLE,
+    "tam_dist_bytes_in_flight": (),
+    "tam_dist_busy_share": _ROLE,
+}
 _HISTOGRAMS = {
     "Step": "tam_dist_step_seconds",
     "Resume": "tam_dist_step_seconds",
@@ -66,13 +85,16 @@ _HISTOGRAMS = {
 class RayMetrics:
     """A listener of the scheduler itself, in its process, which must be connected to Ray. Not thread-safe.
 
-    A metric that is made twice in a process is one metric; so two of these add up.
+    A metric that is made twice in a process is one metric; so two of these add up. ``clock`` gives seconds as
+    ``time.monotonic``, ``now`` as ``time.time``.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
         from ray.util import metrics
 
         self._clock = clock
+        self._now = now
+        self._moved: dict[str, float] = {}  # when each active video did
         self._stages = StageAccounts(clock)
         self._told: Counter[tuple[str, str | None]] = Counter()
         self._due = clock()
@@ -83,6 +105,7 @@ class RayMetrics:
 
     def __call__(self, event: Event) -> None:
         self._stages(event)
+        self._follow(event)
         match event:
             case ChunkCommitted(new=True):
                 self._count("tam_dist_frames_total", event.frames)
@@ -92,11 +115,23 @@ class RayMetrics:
                 self._count("tam_dist_replays_total", role=event.because)
             case VideoEnded(state=VideoState.FAILED):
                 self._count("tam_dist_failed_videos_total")
+            case VideoEnded(state=VideoState.DONE):
+                self._count("tam_dist_done_videos_total")
             case CallFinished() if event.seconds and event.call in _HISTOGRAMS:
                 self._histograms[_HISTOGRAMS[event.call]].observe(event.seconds)
-        if self._clock() >= self._due:
+        # After the last one's end no event may come that would measure.
+        if self._clock() >= self._due or isinstance(event, VideoEnded):
             self._due = self._clock() + GAUGE_SECONDS
             self._measure()
+
+    def _follow(self, event: Event) -> None:
+        match event:
+            case VideoStarted():
+                self._moved[event.video] = self._now()
+            case ChunkDecoded() | ChunkTracked() | ChunkCommitted() | SegmentationAsked() if event.video in self._moved:
+                self._moved[event.video] = self._now()
+            case VideoEnded():
+                self._moved.pop(event.video, None)
 
     def _count(self, name: str, value: int = 1, role: str | None = None) -> None:
         self._counters[name].inc(value, tags={} if role is None else {"role": str(role)})
@@ -105,8 +140,11 @@ class RayMetrics:
         self._count_up_to("tam_dist_stalls_total", self._stages.stalls)
         for role, restarts in self._stages.restarts.items():
             self._count_up_to("tam_dist_restarts_total", restarts, role)
+        self._gauges["tam_dist_active_videos"].set(len(self._moved))
+        self._gauges["tam_dist_oldest_progress"].set(min(self._moved.values(), default=self._now()))
         self._gauges["tam_dist_bytes_in_flight"].set(self._stages.bytes_in_flight)
         for stage in self._stages.loads():
+            self._gauges["tam_dist_workers"].set(stage.workers, tags={"role": str(stage.role)})
             self._gauges["tam_dist_queue_depth"].set(stage.queued, tags={"role": str(stage.role)})
             self._gauges["tam_dist_busy_share"].set(stage.busy, tags={"role": str(stage.role)})
 

@@ -13,9 +13,11 @@ from tam_dist.coordination.events import (
     CallSubmitted,
     ChunkCommitted,
     ChunkDecoded,
+    ChunkTracked,
     SegmentationAsked,
     VideoEnded,
     VideoReplayed,
+    VideoStarted,
     WorkerDied,
 )
 from tam_dist.monitoring import metrics
@@ -98,6 +100,7 @@ def test_counters_and_histograms(registry: Registry) -> None:
     assert registry.total("tam_dist_refinements_total") == 1
     assert registry.total("tam_dist_replays_total", "propagator") == 1
     assert registry.total("tam_dist_failed_videos_total") == 1
+    assert registry.total("tam_dist_done_videos_total") == 1
     assert registry.values["tam_dist_step_seconds", None] == [0.2, 0.3]
 
 
@@ -123,3 +126,27 @@ def test_gauges_and_what_the_stages_count(registry: Registry) -> None:
     clock.now += GAUGE_SECONDS
     listener(SegmentationAsked("a", 1))
     assert registry.total("tam_dist_restarts_total", "propagator") == 2
+
+
+def test_what_stands_still_longest_is_known_until_it_ends(registry: Registry) -> None:
+    clock, wall = Clock(), Clock()
+    listener = RayMetrics(clock, wall)
+
+    def told(name: str) -> float:
+        clock.now += GAUGE_SECONDS
+        listener(SegmentationAsked("another", 0))
+        return registry.values[name, None][-1]
+
+    for video, began in (("a", 100.0), ("b", 200.0)):
+        wall.now = began
+        listener(VideoStarted(video, 0, 0, 0))
+    wall.now = 300.0
+    listener(ChunkTracked("b", 0, 16))
+    assert (told("tam_dist_active_videos"), told("tam_dist_oldest_progress")) == (2, 100)
+    listener(ChunkCommitted("a", 0, 16, 16, new=False))
+    wall.now = 400.0
+    assert told("tam_dist_oldest_progress") == 300
+    for video in ("a", "b"):
+        listener(VideoEnded(video, "done", None))  # no other event follows, and no time passes
+    assert registry.values["tam_dist_active_videos", None][-1] == 0
+    assert registry.values["tam_dist_oldest_progress", None][-1] == 400, "nothing waits"
