@@ -16,7 +16,7 @@ import yaml  # type: ignore[import-untyped]
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tam_dist.config_rules import BEFORE, DECIDING, fault, shown, within
+from tam_dist.config_rules import BEFORE, DECIDING, GONE, fault, shown, within
 from tam_dist.errors import ConfigError
 
 
@@ -100,7 +100,8 @@ class CreditsConfig:
 class RuntimeConfig:
     device: str = MISSING
     threads: int = MISSING
-    autocast: str = MISSING
+    precision: str = MISSING
+    encode_ahead: str = MISSING
     deterministic: bool = MISSING
 
 
@@ -150,6 +151,7 @@ def load_config(overrides: Sequence[str] = (), *, files: Iterable[str] = ()) -> 
         merged = OmegaConf.merge(OmegaConf.structured(Config), default, *layers)
         config = cast(Config, OmegaConf.to_object(merged))
         config.refinement.mode = _YAML_SWITCH.get(config.refinement.mode, config.refinement.mode)
+        config.runtime.encode_ahead = _YAML_SWITCH.get(config.runtime.encode_ahead, config.runtime.encode_ahead)
     except (OmegaConfBaseException, ValueError, OverflowError) as error:
         raise ConfigError(_explain(error, layers)) from error
     validate(config)
@@ -182,15 +184,15 @@ def from_dict(data: dict[str, Any]) -> Config:
     """The inverse of :func:`to_dict`, also of what an earlier version stored: settings that it did not have get the value
     with which nothing changes (:data:`tam_dist.config_rules.BEFORE`), or else their default.
 
-    Raises :class:`ConfigError` for a setting that this version does not have, or a value that is none. Ranges are not
-    checked: they may have grown narrower since.
+    Raises :class:`ConfigError` for a setting that this version does not have, or a value that is none or that it cannot
+    have any more. Ranges are not checked: they may have grown narrower since.
     """
     default = _preset("default.yaml")
     before = OmegaConf.create()
     for name, value in BEFORE.items():
         OmegaConf.update(before, name, value)
     try:
-        stored = OmegaConf.create(data)
+        stored = _without_gone(OmegaConf.create(data))
         merged = OmegaConf.merge(OmegaConf.structured(Config), default, before, stored)
         return cast(Config, OmegaConf.to_object(merged))
     except (OmegaConfBaseException, ValueError, TypeError) as error:
@@ -213,8 +215,22 @@ def deciding_settings(config: Config) -> dict[str, Any]:
     """Those that decide the masks. One that changes nothing against the time before it existed is left out, so that a project's
     digest of them outlasts new versions.
     """
-    chosen = {key: value for key, value in flat(config).items() if within(key, DECIDING)}
+    chosen = {key: value for key, value in flat(config).items() if within(key, DECIDING)} | dict(GONE)
     return {key: value for key, value in chosen.items() if key not in BEFORE or value != BEFORE[key]}
+
+
+def _without_gone(stored: DictConfig) -> DictConfig:
+    for name, value in GONE.items():
+        section, _, key = name.partition(".")
+        found = OmegaConf.select(stored, name, default=value)
+        if found != value:
+            raise ConfigError(
+                f"The project was made with {name}={found}, which this version does not have: go on with the tam-dist that "
+                "made it, or start another project."
+            )
+        if section in stored:
+            stored[section].pop(key, None)
+    return stored
 
 
 def given_settings(overrides: Sequence[str]) -> set[str]:

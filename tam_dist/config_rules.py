@@ -52,7 +52,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "refinement.mode": ("off", "on", "deferred"),
     "refinement.score": ("model", "confidence"),
     "tracking.direction": ("both", "forward"),
-    "runtime.autocast": ("none", "bf16", "fp16"),
+    "runtime.precision": ("auto", "fp32", "bf16", "fp16"),
+    "runtime.encode_ahead": ("auto", "on", "off"),
 }
 #: Of settings newer than the first projects: the value with which everything is as it was before there was the setting.
 BEFORE: Mapping[str, Any] = {
@@ -70,7 +71,11 @@ BEFORE: Mapping[str, Any] = {
     "tracking.keep_bytes": -1,
     "tracking.direction": "forward",
     "tracking.segments": "whole",
+    "runtime.precision": "fp32",
+    "runtime.encode_ahead": "on",
 }
+#: Settings that there are no more, with the value that everything is still done by. Digests of a project's settings have them.
+GONE: Mapping[str, Any] = {"runtime.autocast": "none"}
 #: Settings, or whole sections, that decide the masks, given frames, prompts and weights.
 DECIDING = (
     "propagation",
@@ -80,7 +85,8 @@ DECIDING = (
     "tracking.direction",
     "tracking.segments",
     "runtime.threads",
-    "runtime.autocast",
+    "runtime.precision",
+    "runtime.encode_ahead",
     "runtime.deterministic",
 )
 #: Beside those, what a project was made with and a repeated command must agree on.

@@ -15,11 +15,11 @@ from typing import Any
 from storage.location import Location
 from storage.manifest import Manifest, ModelRecord
 from storage.project_store import ProjectStore
-from tam_dist.config import Config, flat, from_dict, given_settings, load_config, to_dict
+from tam_dist.config import Config, RuntimeConfig, flat, from_dict, given_settings, load_config, to_dict
 from tam_dist.config_rules import DECIDING, KEPT, within
 from tam_dist.coordination.video import VideoJob
 from tam_dist.due import due_work
-from tam_dist.errors import ConfigError, ProjectError, ProjectExistsError, StorageError, VideoError
+from tam_dist.errors import ConfigError, ProjectError, ProjectExistsError, StorageError, VideoError, WeightsError
 from tam_dist.integrity import drop_damaged
 from tam_dist.media.reader import open_video
 from tam_dist.media.source import absolute, same_content
@@ -29,6 +29,8 @@ from tam_dist.prompts import already_asked, objects_of, validate
 from tam_dist.tracking.spec import VideoGrid
 from tam_dist.types import Prompt, VideoInfo
 
+#: XMem weights of fewer bytes are those of a small network; official ones have 250 MB.
+_SMALL = 64 << 20
 #: Where weights lie does not matter: they are known by their digest.
 _WEIGHTS = ("models.xmem", "models.sam")
 #: What the folder of a run has, and a project has only beside its own files.
@@ -127,25 +129,46 @@ def continue_project(where: str, settings: Sequence[str] = (), *, video: str | N
 
 
 def settle(config: Config, where: str | None = None) -> Config:
-    """``config`` with the number of threads written down: another number sums in another order and changes the last bits, and
-    a project may be continued on another machine.
+    """``config`` with what suits this machine written down, since a project may be continued on another: the number of threads,
+    how they are shared out and the networks' precision. Each changes at least the last bits.
 
-    Where none is asked for, it is that of the project at ``where``, or of the first of the projects below it; then that of
-    this machine's cores.
+    Where nothing is asked for, they are those of the project at ``where``, or of the first of the projects below it; then
+    this machine's.
     """
-    threads = config.runtime.threads or (0 if where is None else _stored_threads(where)) or os.cpu_count() or 1
-    return replace(config, runtime=replace(config.runtime, threads=threads))
+    from tam_dist.models.runtime import precision_of  # torch takes its time
+
+    asked, stored = config.runtime, None if where is None else _stored_runtime(where)
+    usual = stored or asked
+    threads = asked.threads or usual.threads or os.cpu_count() or 1
+    precision = asked.precision if asked.precision != "auto" else usual.precision
+    ahead = asked.encode_ahead if asked.encode_ahead != "auto" else usual.encode_ahead
+    settled = replace(
+        asked,
+        threads=threads,
+        precision=precision_of(asked).value if precision == "auto" else precision,
+        encode_ahead=("on" if _is_small(config.models.xmem) else "off") if ahead == "auto" else ahead,
+    )
+    return replace(config, runtime=settled)
 
 
-def _stored_threads(where: str) -> int:
+def _stored_runtime(where: str) -> RuntimeConfig | None:
     folder = Location.parse(where)
     places = [folder, *(folder / name for name in folder.children())]
     for place in places:
         try:
-            return from_dict(dict(Manifest.read(place).config)).runtime.threads
+            return from_dict(dict(Manifest.read(place).config)).runtime
         except (ProjectError, ConfigError, StorageError):
             continue  # no project; a damaged one is named when its turn comes
-    return 0
+    return None
+
+
+def _is_small(xmem: str) -> bool:
+    """Whether encoding a frame takes about as long as all else, so that two threads each with its own work outrun two that
+    share every operator. With official XMem's wide decoder they do not."""
+    try:
+        return resolve(xmem, "xmem").stat().st_size < _SMALL
+    except (WeightsError, OSError):
+        return True  # named when they are needed
 
 
 def _complete_log(store: ProjectStore, prompts: Sequence[Prompt]) -> None:

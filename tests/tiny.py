@@ -32,6 +32,7 @@ def write_weights(folder: Path) -> list[str]:
         f"models.xmem={folder}/xmem.safetensors",
         f"models.sam={folder}/sam.safetensors",
         "runtime.threads=1",
+        "runtime.precision=fp32",  # whatever this machine is faster with
         "runtime.device=cpu",
         "tracking.chunk_size=8",
         "tracking.checkpoint_every=2",

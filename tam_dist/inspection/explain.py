@@ -20,17 +20,14 @@ from tam_dist.inspection.saving import save_figure
 from tam_dist.media.chunks import ChunkReader
 from tam_dist.media.drawing import tint
 from tam_dist.media.reader import open_video
-from tam_dist.models.checkpoints import resolve
-from tam_dist.models.runtime import configure_torch
 from tam_dist.models.sam.opening import open_segmenter
 from tam_dist.models.sam.segmenter import SupportsSegment
-from tam_dist.models.xmem.weights import load_network
 from tam_dist.preparation import job_of
 from tam_dist.tracking.alone import track_chunk
 from tam_dist.tracking.assessment import Decision, Observation
-from tam_dist.tracking.quality.model import scorer_for
+from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.refinement.acceptance import Verdict
-from tam_dist.tracking.session import Models, TrackingSession
+from tam_dist.tracking.session import TrackingSession
 from tam_dist.tracking.snapshot import is_readable
 from tam_dist.types import BoolArray, TrackedObject, UInt8Array
 
@@ -62,9 +59,7 @@ def explain_frame(where: str, number: int) -> Explanation:
     job, spec = job_of(store), due_work(store).spec
     if not 0 <= number < spec.frame_count:
         raise PromptError(f"There is no frame {number}: {where} has frames 0 to {spec.frame_count - 1}.")
-    device = configure_torch(config.runtime)
-    weights = resolve(config.models.xmem, "xmem")
-    models = Models(load_network(weights, device), scorer_for(weights), device)
+    models = open_models(config)
     segmenter = open_segmenter(config)
     seen: list[Observation] = []
 

@@ -9,6 +9,7 @@ import torch
 
 from tam_dist.config import RuntimeConfig
 from tam_dist.errors import ResourceError
+from tam_dist.models.precision import Precision, fastest
 
 #: Bytes of freed memory that glibc keeps for the next tensor rather than give back to the system.
 KEPT_BYTES = 1 << 30
@@ -40,19 +41,30 @@ def configure_torch(config: RuntimeConfig) -> torch.device:
         raise ResourceError(f"runtime.device={name} is no torch device; use auto, cpu or cuda.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ResourceError(f"runtime.device={name} was asked for, but torch sees no GPU here; use runtime.device=cpu.")
-    torch.set_num_threads(operator_threads(config.threads or os.cpu_count() or 1))
+    if precision_of(config) is Precision.FP16 and device.type == "cpu":
+        raise ResourceError("runtime.precision=fp16 needs a GPU; use bf16 or fp32 on a CPU.")
+    torch.set_num_threads(operator_threads(config))
     return device
 
 
-def operator_threads(threads: int) -> int:
-    """Threads that share one torch operator, of the ``threads`` that a model's process may use.
+def precision_of(config: RuntimeConfig) -> Precision:
+    """What the networks calculate with; "auto" is what suits this machine."""
+    return fastest(config.device) if config.precision == "auto" else Precision(config.precision)
 
-    Half of them: the other half encodes the next frame meanwhile (:mod:`tam_dist.tracking.encoding`).
 
-    >>> [operator_threads(n) for n in (1, 2, 3, 8)]
-    [1, 1, 1, 4]
+def operator_threads(config: RuntimeConfig) -> int:
+    """Threads that share one torch operator, of those that a model's process may use.
+
+    Half of them where the other half encodes the next frame meanwhile (:mod:`tam_dist.tracking.encoding`). Refiners keep to
+    it as well, since they share a process with propagators where everything runs in one.
     """
-    return max(1, threads // 2)
+    threads = config.threads or os.cpu_count() or 1
+    return threads if config.encode_ahead == "off" else max(1, threads // 2)
+
+
+def encodes_ahead(config: RuntimeConfig, device: torch.device) -> bool:
+    """Whether a second thread encodes frames while the first one tracks."""
+    return device.type == "cpu" and config.encode_ahead != "off" and config.threads != 1
 
 
 def _keep_freed_memory() -> None:

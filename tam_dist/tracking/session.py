@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tam_dist.models.precision import Precision
 from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore, Prediction
 from tam_dist.models.xmem.network import XMem
 from tam_dist.tracking.assessment import Assessor, Question, Watcher
@@ -40,6 +41,7 @@ class Models:
     network: XMem
     scorer: QualityScorer = weight_free
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: Precision = Precision.FP32
     encode_ahead: bool = False
 
 
@@ -62,7 +64,7 @@ class TrackingSession:
     ) -> None:
         self._spec = spec
         self._models = models
-        self._core = InferenceCore(models.network, spec.propagation, device=models.device)
+        self._core = InferenceCore(models.network, spec.propagation, device=models.device, precision=models.precision)
         self._assessor = Assessor(spec.refinement, models.scorer, (spec.height, spec.width), watch=watch)
         self._size = propagation_size(spec.height, spec.width, spec.propagation.short_side)
         self._over = over or Pass(0, spec.chunk_count)

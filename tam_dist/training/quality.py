@@ -24,12 +24,10 @@ from tam_dist.config import load_config
 from tam_dist.evaluation.disappearance import cut_out
 from tam_dist.evaluation.ranking import auroc, spearman
 from tam_dist.models.checkpoints import resolve, sha256
-from tam_dist.models.runtime import configure_torch
 from tam_dist.models.sam.opening import open_segmenter
-from tam_dist.models.xmem.weights import load_network
+from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.quality.model import LARGEST, QualityModel, Scores, confidence_alone, weight_free
 from tam_dist.tracking.quality.signals import SIGNALS
-from tam_dist.tracking.session import Models
 from tam_dist.training.quality_data import Examples, MaskExample, Video, observe, pasted_videos, real_videos
 from tam_dist.types import FloatArray
 
@@ -135,8 +133,7 @@ def report(examples: Examples) -> str:
 def collect(root: Path, cache: Path, seeds: Sequence[int]) -> Examples:
     """Both kinds of video, once for each seed."""
     config = load_config()
-    device = configure_torch(config.runtime)
-    models = Models(load_network(resolve(config.models.xmem, "xmem"), device), device=device)
+    models = open_models(config)
     segmenter = open_segmenter(config)
     cache.mkdir(parents=True, exist_ok=True)
     examples = Examples()

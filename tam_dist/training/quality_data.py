@@ -8,7 +8,7 @@ with objects from images that the segmentation model never learnt from, as its a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -102,7 +102,7 @@ def observe(
         propagation,
         asking,
     )
-    session = TrackingSession(spec, Models(models.network, scorer, models.device), watch=watch)
+    session = TrackingSession(spec, replace(models, scorer=scorer), watch=watch)
     labels = track_video(session, video, segmenter)
     for number, signals in enumerate(seen, start=1):
         truth = video.truth[number]

@@ -8,11 +8,8 @@ from dataclasses import replace
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Call, CloseSession, OpenSession, Payload, Receipt, Resume, Snapshot, Step, StepReceipt
 from tam_dist.errors import WorkerDiedError
-from tam_dist.models.checkpoints import resolve
-from tam_dist.models.runtime import configure_torch
-from tam_dist.models.xmem.weights import load_network
-from tam_dist.tracking.quality.model import scorer_for
-from tam_dist.tracking.session import Models, TrackingSession
+from tam_dist.tracking.opening import open_models
+from tam_dist.tracking.session import TrackingSession
 from tam_dist.tracking.spec import SessionStart
 from tam_dist.types import Reference, StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
@@ -22,11 +19,7 @@ class PropagatorWorker:
     """Loads the network once; the sessions of the videos assigned to it are known by their generations."""
 
     def __init__(self, config: Config) -> None:
-        self._device = configure_torch(config.runtime)
-        self._encode_ahead = self._device.type == "cpu" and config.runtime.threads != 1
-        weights = resolve(config.models.xmem, "xmem")
-        self._network = load_network(weights, self._device)
-        self._scorer = scorer_for(weights)
+        self._models = open_models(config)
         self._sessions: dict[int, TrackingSession] = {}
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
@@ -53,10 +46,9 @@ class PropagatorWorker:
         self._sessions.clear()
 
     def _open(self, start: SessionStart, references: Sequence[Reference]) -> TrackingSession:
-        models = Models(self._network, self._scorer, self._device, self._encode_ahead)
         if start.checkpoint is None:
-            return TrackingSession(start.spec, models, over=start.over, references=references)
-        return TrackingSession.restore(start.spec, models, start.checkpoint, over=start.over)
+            return TrackingSession(start.spec, self._models, over=start.over, references=references)
+        return TrackingSession.restore(start.spec, self._models, start.checkpoint, over=start.over)
 
     def _session(self, call: Call) -> TrackingSession:
         """The call's session. A call that reaches a restarted worker must not run on an empty state: the

@@ -49,7 +49,7 @@ def test_labels_are_bit_identical_to_the_run_without_ray(
     stats = ray.get(find_coordinator(namespace).stats.remote())  # type: ignore[union-attr]
     with_torch = [found for worker, found in stats.items() if worker.role in (Role.PROPAGATOR, Role.REFINER)]
     assert len(with_torch) >= propagators + 1
-    assert {found.threads for found in with_torch} == {operator_threads(config.runtime.threads)} == {2}
+    assert {found.threads for found in with_torch} == {operator_threads(config.runtime)} == {2}
 
 
 def test_passes_that_run_at_once_give_the_bits_of_those_in_a_row(

@@ -19,13 +19,10 @@ import torch
 from tam_dist.config import Config, load_config
 from tam_dist.evaluation.clicks import mask_iou
 from tam_dist.evaluation.disappearance import AFTER, Clip, Plot, cut_out, make_clip, read_backgrounds
-from tam_dist.models.checkpoints import resolve
-from tam_dist.models.runtime import configure_torch
 from tam_dist.models.sam.opening import open_segmenter
 from tam_dist.models.sam.segmenter import SupportsSegment
-from tam_dist.models.xmem.weights import load_network
 from tam_dist.preparation import settle
-from tam_dist.tracking.quality.model import scorer_for
+from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec
 from tam_dist.training.quality_data import Video, track_video
@@ -78,9 +75,7 @@ def main() -> None:
     sprites = [s for files in named if (s := cut_out(*files)) is not None]
     grounds = read_backgrounds(asked.data / "davis2016_train")
     configs = {mode: settle(load_config([*asked.settings, *settings])) for mode, settings in MODES.items()}
-    device = configure_torch(configs["on"].runtime)
-    weights = resolve(configs["on"].models.xmem, "xmem")
-    models = Models(load_network(weights, device), scorer_for(weights), device)
+    models = open_models(configs["on"])
     segmenter = open_segmenter(configs["on"])
     rng = np.random.default_rng(asked.seed)
     for twin in (False, True):

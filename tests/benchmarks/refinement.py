@@ -28,15 +28,12 @@ from tam_dist.evaluation.metrics import contour_accuracy, region_similarity
 from tam_dist.evaluation.protocol import INITIALISATIONS, Initialisation, prompts_of
 from tam_dist.evaluation.ranking import auroc, spearman
 from tam_dist.media.reader import open_video
-from tam_dist.models.checkpoints import resolve
-from tam_dist.models.runtime import configure_torch
 from tam_dist.models.sam.opening import open_segmenter
-from tam_dist.models.xmem.weights import load_network
 from tam_dist.preparation import prepare, settle
 from tam_dist.project import Project
 from tam_dist.running import run_inline
-from tam_dist.tracking.quality.model import scorer_for
-from tam_dist.tracking.session import Models, TrackingSession
+from tam_dist.tracking.opening import open_models
+from tam_dist.tracking.session import TrackingSession
 from tam_dist.training.quality_data import Video, track_video
 from tam_dist.types import ObjectQuery, Origin, Prompt, SegmentedMask, UInt8Array
 
@@ -90,9 +87,7 @@ class Oracle:
 def bound(sequence: VideoSequence, prompts: list[Prompt], config: Config, folder: Path) -> float:
     """J&F with the oracle."""
     job = prepare(str(sequence.frames), prompts, str(folder), config)
-    device = configure_torch(config.runtime)
-    weights = resolve(config.models.xmem, "xmem")
-    models = Models(load_network(weights, device), scorer_for(weights), device)
+    models = open_models(config)
     truths = [sequence.labels(i) == 1 for i in range(len(sequence.label_files()))]
     with open_video(sequence.frames) as reader:
         frames = reader.read(0, len(truths))

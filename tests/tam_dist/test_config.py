@@ -46,7 +46,7 @@ def test_what_a_project_keeps_is_read_back_the_same() -> None:
         ("propagation.mem_every=often", r"setting propagation\.mem_every has a wrong value: .*often"),
         ("propagation.mem_every=0", r"propagation\.mem_every must be a number from 1 to 1000000, not 0"),
         ("media.reader=ffmpeg", r"media\.reader must be one of auto, decord, pyav, not 'ffmpeg'"),
-        ("runtime.autocast=fp8", r"runtime\.autocast must be one of none, bf16, fp16"),
+        ("runtime.precision=fp8", r"runtime\.precision must be one of auto, fp32, bf16, fp16"),
         ("propagation.key_batch=3", r"propagation\.key_batch \(3\) must divide tracking\.chunk_size \(16\)"),
         ("propagation.min_working_frames=10", r"min_working_frames must be at least 2 and below"),
         ("propagation.max_long_term_elements=5", r"max_long_term_elements must be above"),
@@ -92,6 +92,16 @@ def test_a_configuration_from_before_a_setting_gets_the_value_that_changes_nothi
     found = flat(from_dict(stored))
     assert {name: found[name] for name in BEFORE} == dict(BEFORE)
     assert deciding_settings(from_dict(stored)).keys().isdisjoint(BEFORE)
+
+
+def test_a_setting_that_is_no_more_is_dropped_where_nothing_changes_by_it() -> None:
+    stored = to_dict(load_config())
+    stored["runtime"]["autocast"] = "none"
+    assert from_dict(stored) == load_config()
+    assert stored["runtime"]["autocast"] == "none"  # what is given stays as it is
+    stored["runtime"]["autocast"] = "bf16"
+    with pytest.raises(ConfigError, match=r"made with runtime\.autocast=bf16, which this version does not have: go on with"):
+        from_dict(stored)
 
 
 def test_every_number_has_a_range_that_its_default_lies_in() -> None:

@@ -128,6 +128,24 @@ def test_a_repeated_command_uses_the_stored_threads(project: Path, tiny_settings
     assert settle(load_config([*tiny_settings, "runtime.threads=5"]), str(project)).runtime.threads == 5
 
 
+def test_a_repeated_command_uses_the_stored_precision(project: Path, tiny_settings: Settings) -> None:
+    unset = load_config([*tiny_settings, "runtime.precision=auto", "runtime.encode_ahead=auto"])
+    stored = tam_dist.Project.open(project).config.runtime
+    assert (stored.precision, stored.encode_ahead) == ("fp32", "on")
+    assert settle(unset, str(project)).runtime == stored
+    wish = settle(load_config([*tiny_settings, "runtime.precision=bf16", "runtime.encode_ahead=off"]), str(project))
+    assert (wish.runtime.precision, wish.runtime.encode_ahead) == ("bf16", "off")
+
+
+def test_threads_are_shared_out_by_the_size_of_the_weights(tiny_settings: Settings, tmp_path: Path) -> None:
+    large = tmp_path / "xmem.pth"
+    with large.open("wb") as file:
+        file.truncate(200 << 20)
+    assert settle(load_config(tiny_settings)).runtime.encode_ahead == "on"
+    assert settle(load_config([*tiny_settings, f"models.xmem={large}"])).runtime.encode_ahead == "off"
+    assert settle(load_config([*tiny_settings, f"models.xmem={tmp_path / 'none.pth'}"])).runtime.encode_ahead == "on"
+
+
 def test_a_copied_video_is_the_same_and_another_is_not(project: Path, tiny_video: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(tiny_video, tmp_path / "elsewhere"))
     tam_dist.resume(project, video=copy)

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from tam_dist.config import SegmentationConfig
+from tam_dist.models.precision import Precision
 from tam_dist.models.sam.build import ResizeLongestSide, Sam
 from tam_dist.models.sam.lite_encoder import LiteImageEncoder
 from tam_dist.models.sam.lite_prompts import draw_hints
 from tam_dist.models.sam.prompts import Geometry, encode_query
 from tam_dist.types import ObjectQuery, SegmentedMask, UInt8Array
-
-_AUTOCAST = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class SupportsSegment(Protocol):
@@ -36,13 +35,17 @@ class Segmenter:
     """
 
     def __init__(
-        self, sam: Sam, config: SegmentationConfig, device: torch.device | str = "cpu", autocast: str = "none"
+        self,
+        sam: Sam,
+        config: SegmentationConfig,
+        device: torch.device | str = "cpu",
+        precision: Precision = Precision.FP32,
     ) -> None:
-        """``autocast`` ("none", "bf16", "fp16") concerns the image encoder alone: SAM's decoder is small, and its answers
-        are compared with thresholds."""
+        """``precision`` concerns the image encoder alone: SAM's decoder is small, and its answers are compared with
+        thresholds."""
         self._device = torch.device(device)
         self._sam = sam.to(self._device).eval()
-        self._autocast = _AUTOCAST[autocast]
+        self._precision = precision
         self._capacity = config.embedding_cache
         self._embeddings: OrderedDict[Hashable, Tensor] = OrderedDict()
 
@@ -81,7 +84,7 @@ class Segmenter:
     def _embed(self, frame: UInt8Array) -> Tensor:
         resized = ResizeLongestSide(self._sam.image_encoder.img_size).apply_image(np.asarray(frame))
         pixels = torch.from_numpy(resized).to(self._device).permute(2, 0, 1)[None].float()
-        with torch.autocast(self._device.type, dtype=self._autocast, enabled=self._autocast is not None):
+        with self._precision.autocast(self._device):
             embedding: Tensor = self._sam.image_encoder(self._sam.preprocess(pixels))
         return embedding.float()
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tam_dist.config import PropagationConfig
+from tam_dist.models.precision import Precision
 from tam_dist.models.xmem.frames import EncodedFrame, Padding
 from tam_dist.models.xmem.memory import GroupMemory, Match, MemoryFrame
 from tam_dist.models.xmem.network import XMem, aggregate, normalise
@@ -101,10 +102,13 @@ class InferenceCore:
     leaves the state as it is.
     """
 
-    def __init__(self, network: XMem, config: PropagationConfig, *, device: torch.device) -> None:
+    def __init__(
+        self, network: XMem, config: PropagationConfig, *, device: torch.device, precision: Precision = Precision.FP32
+    ) -> None:
         self._network = network
         self._config = config
         self._device = device
+        self._precision = precision
         self._groups: list[_Group] = []
         self._hidden: Tensor | None = None  # (1, n, Ch, h, w), all groups' objects in order
         self._time = -1
@@ -135,8 +139,9 @@ class InferenceCore:
         encoded: list[EncodedFrame] = []
         for start in range(0, len(frames), together):
             batch = frames[start : start + together]
-            images = padding.pad(normalise(batch.to(self._device)))
-            features = self._network.encode_key(images)
+            images = self._precision.lay_out_frames(padding.pad(normalise(batch.to(self._device))))
+            with self._precision.autocast(self._device):
+                features = self._network.encode_key(images)
             encoded.extend(EncodedFrame(images[i : i + 1], features.frame(i), padding) for i in range(len(batch)))
         return encoded
 
@@ -151,11 +156,11 @@ class InferenceCore:
         if self._hidden is None:
             raise RuntimeError("no object is tracked yet")
         features = frame.features
-        with torch.autocast(self._device.type, enabled=False):  # distances of keys need all of float32's digits
-            matches = tuple(g.memory.match(features.key[0], features.selection[0]) for g in self._groups)
+        matches = tuple(g.memory.match(features.key[0], features.selection[0]) for g in self._groups)
         readout = torch.cat([m.readout for m in matches]).unsqueeze(0)
         due = self._due(self._time + 1, supplied=prompted, end=end)
-        hidden, raw = self._network.raw_logits(features, readout, self._hidden, due.decoder_update)
+        with self._precision.autocast(self._device):  # not distances of keys, which need all of float32's digits
+            hidden, raw = self._network.raw_logits(features, readout, self._hidden, due.decoder_update)
         independent = torch.sigmoid(raw[0])
         ids = self.object_ids
         independent[[row for row, i in enumerate(ids) if i in absent]] = 0
@@ -335,7 +340,8 @@ class InferenceCore:
         """Write the frame to the groups' memories. Returns the hidden state that its value gives."""
         assert self._hidden is not None
         features, objects = frame.features, probabilities[1:]
-        value, hidden = self._network.encode_value(frame.image, features, self._hidden, objects.unsqueeze(0), deep_update)
+        with self._precision.autocast(self._device):
+            value, hidden = self._network.encode_value(frame.image, features, self._hidden, objects.unsqueeze(0), deep_update)
         coverage = F.avg_pool2d(objects, _CELL)
         start = 0
         for group in self._groups:

@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from tam_dist.config import load_config
 from tam_dist.errors import ResourceError
-from tam_dist.models.runtime import configure_torch
+from tam_dist.models.runtime import configure_torch, encodes_ahead, operator_threads
 
 # In a process of its own: what is freed there must be the next block's memory again, without a page fault.
 FAULTS = """
@@ -29,6 +30,21 @@ def test_freed_memory_is_kept_and_threads_are_shared_out() -> None:
     faults, threads = subprocess.check_output([sys.executable, "-c", FAULTS], text=True).split()
     assert int(faults) < 80_000  # of 20 blocks with 8,192 pages each
     assert threads == "2"
+
+
+@pytest.mark.parametrize(
+    ("threads", "ahead", "found"), [(1, "on", 1), (2, "on", 1), (3, "on", 1), (8, "on", 4), (8, "auto", 4), (8, "off", 8)]
+)
+def test_operators_get_the_threads_that_encoding_ahead_leaves(threads: int, ahead: str, found: int) -> None:
+    config = load_config([f"runtime.threads={threads}", f"runtime.encode_ahead={ahead}"]).runtime
+    assert operator_threads(config) == found
+    assert encodes_ahead(config, torch.device("cpu")) is (ahead != "off" and threads > 1)
+    assert not encodes_ahead(config, torch.device("cuda"))
+
+
+def test_fp16_is_for_gpus() -> None:
+    with pytest.raises(ResourceError, match=r"runtime\.precision=fp16 needs a GPU; use bf16 or fp32"):
+        configure_torch(load_config(["runtime.device=cpu", "runtime.precision=fp16"]).runtime)
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])

@@ -5,6 +5,7 @@ must be.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from tam_dist.config import load_config
 from tam_dist.errors import SchemaError
+from tam_dist.models.precision import Precision
 from tam_dist.models.xmem.network import XMem
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec
@@ -132,13 +134,13 @@ def test_sam_is_asked_in_the_middle_of_a_chunk_with_the_trackers_own_mask(networ
     assert set(done.prompts) == {DOG_CLICK.uuid, correction.uuid}
 
 
-@pytest.mark.parametrize("cut", [1, 2])
-def test_a_saved_and_restored_session_gives_the_same_bits(network: XMem, cut: int) -> None:
-    asked = spec(CAT, DOG_CLICK, BIRD)
-    whole = track(TrackingSession(asked, Models(network)))
-    session = TrackingSession(asked, Models(network))
+@pytest.mark.parametrize(("cut", "precision"), [(1, Precision.FP32), (2, Precision.FP32), (1, Precision.BF16)])
+def test_a_saved_and_restored_session_gives_the_same_bits(network: XMem, cut: int, precision: Precision) -> None:
+    asked, models = spec(CAT, DOG_CLICK, BIRD), Models(network, precision=precision)
+    whole = track(TrackingSession(asked, models))
+    session = TrackingSession(asked, models)
     before = [finish(session, session.step(chunk(i))) for i in range(cut)]
-    restored = TrackingSession.restore(asked, Models(network), session.snapshot())
+    restored = TrackingSession.restore(asked, models, session.snapshot())
     assert restored.next_chunk == cut
     after = track(restored)
     assert np.array_equal(labels(whole), labels([*before, *after]))
@@ -147,9 +149,11 @@ def test_a_saved_and_restored_session_gives_the_same_bits(network: XMem, cut: in
     )
 
 
-def test_frames_encoded_ahead_give_the_same_bits(network: XMem) -> None:
-    asked = spec(CAT, DOG_CLICK, BIRD)  # one at a time also without, as on a CPU
-    plain, ahead = (track(TrackingSession(asked, Models(network, encode_ahead=ahead))) for ahead in (False, True))
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.BF16])
+def test_frames_encoded_ahead_give_the_same_bits(network: XMem, precision: Precision) -> None:
+    """In particular the precision, which torch keeps for each thread, is that of both."""
+    asked, models = spec(CAT, DOG_CLICK, BIRD), Models(network, precision=precision)
+    plain, ahead = (track(TrackingSession(asked, replace(models, encode_ahead=ahead))) for ahead in (False, True))
     assert np.array_equal(labels(plain), labels(ahead))
     assert np.array_equal(np.concatenate([r.quality for r in plain]), np.concatenate([r.quality for r in ahead]), True)
 

@@ -9,6 +9,7 @@ import torch
 from tam_dist.config import SegmentationConfig
 from tam_dist.evaluation.clicks import click_rounds
 from tam_dist.models.checkpoints import EMBEDDED
+from tam_dist.models.precision import Precision
 from tam_dist.models.sam._torchvision_standin import torchvision_standin
 from tam_dist.models.sam.build import Sam
 from tam_dist.models.sam.segmenter import Segmenter
@@ -100,9 +101,9 @@ def test_rounds_take_the_last_logits(segmenter: Segmenter, frame: UInt8Array) ->
     assert not np.array_equal(first.logits, again.logits)
 
 
-def test_autocast_concerns_the_encoder_alone(tiny_sam: Sam, frame: UInt8Array) -> None:
+def test_precision_concerns_the_encoder_alone(tiny_sam: Sam, frame: UInt8Array) -> None:
     exact = Segmenter(tiny_sam, SegmentationConfig(embedding_cache=2))
-    rough = Segmenter(tiny_sam, SegmentationConfig(embedding_cache=2), autocast="bf16")
+    rough = Segmenter(tiny_sam, SegmentationConfig(embedding_cache=2), precision=Precision.BF16)
     a, b = (segmenter.segment(frame, [clicks((20, 10, 1))])[0] for segmenter in (exact, rough))
     assert a.logits is not None
     assert b.logits is not None
