@@ -170,15 +170,8 @@ class MaskStore:
                 array[start:stop] = whole
 
     def grow(self, objects: int) -> None:
-        """Make room for ``objects`` columns; earlier frames read as untracked there.
-
-        Raises :class:`ProjectError` where the label maps' one byte a pixel cannot hold so many.
-        """
-        if objects > _MAX_UINT8_OBJECTS and self._labels.dtype == np.uint8:
-            raise ProjectError(
-                f"{self._location} has room for {_MAX_UINT8_OBJECTS} objects, not {objects}: "
-                "start a new project that names them all."
-            )
+        """Make room for ``objects`` columns; earlier frames read as untracked there. Raises as :meth:`check_room`."""
+        self.check_room(objects)
         writer = self._writer_group()
         with storage_errors("Writing", self._location):
             for name in ("quality", "origin"):
@@ -186,6 +179,14 @@ class MaskStore:
                 if array.shape[1] < objects:
                     array.resize((array.shape[0], objects))
             self._writer = self._open_for_writing()
+
+    def check_room(self, objects: int) -> None:
+        """Raises :class:`ProjectError` where the label maps' one byte a pixel cannot hold so many."""
+        if objects > _MAX_UINT8_OBJECTS and self._labels.dtype == np.uint8:
+            raise ProjectError(
+                f"{self._location} has room for {_MAX_UINT8_OBJECTS} objects, not {objects}: "
+                "start a new project that names them all."
+            )
 
     def stored_digest(self, chunk: int) -> str | None:
         """SHA-256 (hex) of what is stored of a chunk, as it is stored; None where a part of it is missing.

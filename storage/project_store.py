@@ -171,6 +171,10 @@ class ProjectStore:
             self._manifest = replace(self._manifest, objects=grown)
             self._manifest.write(self.location)
 
+    def check_room(self, objects: int) -> None:
+        """Raises :class:`ProjectError` where so many objects are more than the label maps hold."""
+        self._masks.check_room(objects)
+
     def prompts(self) -> tuple[Prompt, ...]:
         """All of them, as of now, in the order given; see :func:`storage.prompt_log.active` for those in force."""
         return self._prompts.read()

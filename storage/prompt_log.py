@@ -35,6 +35,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -44,6 +45,8 @@ from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt, PromptData,
 
 PROMPTS = "prompts.jsonl"
 PROMPTS_FOLDER = "prompts"
+#: Raised with every kind of entry that earlier versions would not read; 1 had prompts and undo.
+LOG_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -282,16 +285,22 @@ def _append_lines(file: LocalLocation, lines: Sequence[str]) -> None:
     """Append under a lock, after cutting off a torn last line that would swallow the first new one."""
     with storage_errors("Writing", file):
         file.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(file.path, "a+b") as log:
+        with open(file.path, "a+b", buffering=0) as log:
             fcntl.flock(log, fcntl.LOCK_EX)  # released when the file closes, or by the kernel with the process
             log.seek(0)
-            head, newline, last = log.read().rpartition(b"\n")
+            head, newline, last = log.readall().rpartition(b"\n")
             whole = len(head) + len(newline)
             text = "".join(f"{line}\n" for line in lines).encode()
             if last and _is_whole(last):
                 text = b"\n" + text
             elif last:
                 log.truncate(whole)
-            log.write(text)
-            log.flush()
-            os.fsync(log.fileno())
+            before = log.seek(0, os.SEEK_END)
+            try:
+                while text:
+                    text = text[log.write(text) :]
+                os.fsync(log.fileno())
+            except OSError:
+                with suppress(OSError):
+                    log.truncate(before)  # a part of an action is none
+                raise

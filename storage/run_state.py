@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from storage.location import Location
 from storage.lock import Holder
+from storage.prompt_log import LOG_VERSION
 from tam_dist.errors import SchemaError
 from tam_dist.types import TrackedObject
 
@@ -32,7 +33,14 @@ class ProjectStatus:
 
 
 def write_state(project: Location, state: RunState, reason: str) -> None:
-    (project / STATE).write(json.dumps({"state": state, "reason": reason, "time": time.time()}).encode())
+    fields = {"state": state, "reason": reason, "time": time.time(), "log": LOG_VERSION}
+    (project / STATE).write(json.dumps(fields).encode())
+
+
+def log_version(project: Location) -> int:
+    """Up to which version of the prompt log the last writer reads. Raises :class:`SchemaError` as :func:`read_state` does."""
+    read_state(project)
+    return int(json.loads((project / STATE).read() or b"{}").get("log", 1))
 
 
 def read_state(project: Location) -> tuple[RunState | Literal["new"], str, float | None]:

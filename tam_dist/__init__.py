@@ -2,7 +2,7 @@
 
 >>> import tam_dist
 >>> sorted(tam_dist.__all__)[:4]
-['Project', 'absent', 'box', 'click']
+['Project', 'absent', 'add_object', 'box']
 """
 
 import os
@@ -12,15 +12,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tam_dist.api import absent, box, click, mask, resume, track
     from tam_dist.project import Project
+    from tam_dist.steering import add_object, correct, lock, redo, remove_object, rename_object, retrack, undo, unlock
 
 # Torch's OpenMP threads spin while they wait for each other. Beside any other busy process (a decoder, a second actor)
 # that burns the cores it waits for: a frame took 0.3 to 1.5 s instead of 0.1 s. Read once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
-__all__ = ["Project", "absent", "box", "click", "mask", "resume", "track"]
+__all__ = [
+    "Project",
+    "absent",
+    "add_object",
+    "box",
+    "click",
+    "correct",
+    "lock",
+    "mask",
+    "redo",
+    "remove_object",
+    "rename_object",
+    "resume",
+    "retrack",
+    "track",
+    "undo",
+    "unlock",
+]
 
-_HOMES = {"Project": "tam_dist.project"}
+_STEERING = ("add_object", "correct", "lock", "redo", "remove_object", "rename_object", "retrack", "undo", "unlock")
+_HOMES = {"Project": "tam_dist.project"} | dict.fromkeys(_STEERING, "tam_dist.steering")
 
 
 def __dir__() -> list[str]:

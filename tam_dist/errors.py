@@ -39,6 +39,10 @@ class PromptError(TamDistError):
     exit_code = ExitCode.USAGE
 
 
+class StaleViewError(TamDistError):
+    """What a person looked at has been tracked again, or corrected by somebody else, since."""
+
+
 class VideoError(TamDistError):
     """A video cannot be opened or decoded."""
 

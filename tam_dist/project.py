@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from storage.project_store import ProjectStore
 from storage.prompt_log import active
 from storage.run_state import ProjectStatus
 from tam_dist.config import Config, from_dict
-from tam_dist.prompts import known_object
+from tam_dist.prompts import known_object, renamed
 from tam_dist.types import BoolArray, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array, VideoInfo
 
 if TYPE_CHECKING:
@@ -57,12 +57,15 @@ class Project:
 
     @property
     def objects(self) -> tuple[TrackedObject, ...]:
-        return self._store.manifest.objects
+        """Under the names that they go by now."""
+        return renamed(self._store.manifest.objects, self._store.entries())
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
-        """Those in force, in (frame, time) order."""
-        return tuple(active(self._store.prompts()))
+        """Those in force, in (frame, time) order, of objects under the names that they go by now."""
+        names = dict(zip((o.name for o in self._store.manifest.objects), (o.name for o in self.objects), strict=True))
+        in_force = active(self._store.prompts())
+        return tuple(replace(p, object_name=names.get(p.object_name, p.object_name)) for p in in_force)
 
     @property
     def status(self) -> ProjectStatus:
@@ -100,7 +103,7 @@ class Project:
     @property
     def masks(self) -> Mapping[str, ObjectMasks]:
         """By object name; nothing is read before it is indexed."""
-        return MasksByName(self._store)
+        return MasksByName(self)
 
     def detections(self, frame: int) -> Detections:
         """The objects of a frame as ``supervision.Detections``: masks, boxes, ``tracker_id`` the object's id,
@@ -183,17 +186,17 @@ class ObjectMasks:
 class MasksByName(Mapping[str, ObjectMasks]):
     """Raises :class:`PromptError` naming the nearest object for a name that the project lacks."""
 
-    def __init__(self, store: ProjectStore) -> None:
-        self._store = store
+    def __init__(self, project: Project) -> None:
+        self._project = project
 
     def __getitem__(self, name: str) -> ObjectMasks:
-        return ObjectMasks(self._store, known_object(name, self._store.manifest.objects))
+        return ObjectMasks(self._project._store, known_object(name, self._project.objects))
 
     def __iter__(self) -> Iterator[str]:
-        return (o.name for o in self._store.manifest.objects)
+        return (o.name for o in self._project.objects)
 
     def __len__(self) -> int:
-        return len(self._store.manifest.objects)
+        return len(self._project.objects)
 
     def __contains__(self, name: object) -> bool:
-        return any(o.name == name for o in self._store.manifest.objects)
+        return any(o.name == name for o in self._project.objects)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from storage.prompt_log import Rename
 from tam_dist.errors import PromptError
 from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt, PromptData, TrackedObject, VideoInfo
 
@@ -23,6 +24,7 @@ MAX_CLICKS = 100
 # Twelve digits at most: no video has more frames, and Python refuses to read numbers of some thousands.
 _AT_FRAME = re.compile(r"(?P<name>.+)@(?P<frame>[0-9]{1,12}):(?P<rest>.*)", re.DOTALL)
 _ABSENT = re.compile(r"(?P<name>.+)@(?P<first>[0-9]{1,12})(\.\.(?P<last>[0-9]{1,12}))?", re.DOTALL)
+_FRAMES = re.compile(r"(?P<first>[0-9]{1,12})(\.\.(?P<last>[0-9]{1,12}))?")
 _SIGNS = {"+": True, "-": False, "1": True, "0": False}
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 # Saturation and value; the fourth round of hues repeats the first pair, by then at hues between the earlier ones.
@@ -34,7 +36,7 @@ def new_prompt(frame: int, object_name: str, data: PromptData, *, author: str | 
 
     Raises :class:`PromptError` where the name is empty, longer than 100 characters or holds control characters.
     """
-    return Prompt(uuid.uuid4().hex, time.time(), author or _login(), frame, checked_name(object_name), data)
+    return Prompt(uuid.uuid4().hex, time.time(), author or login(), frame, checked_name(object_name), data)
 
 
 def checked_name(name: str) -> str:
@@ -143,6 +145,19 @@ def objects_of(prompts: Iterable[Prompt]) -> tuple[TrackedObject, ...]:
     return tuple(TrackedObject(i, name, colour_of(i)) for i, name in enumerate(names, 1))
 
 
+def objects_in_log(known: Sequence[TrackedObject], log: Iterable[object]) -> tuple[TrackedObject, ...]:
+    """``known`` and the objects that the prompts in ``log`` mention besides, numbered on in the order of the log."""
+    names = dict.fromkeys(entry.object_name for entry in log if isinstance(entry, Prompt))
+    new = [name for name in names if name not in {o.name for o in known}]
+    return (*known, *(TrackedObject(i, name, colour_of(i)) for i, name in enumerate(new, len(known) + 1)))
+
+
+def renamed(objects: Sequence[TrackedObject], log: Iterable[object]) -> tuple[TrackedObject, ...]:
+    """``objects``, named as in ``log``, under the names that they go by now: those of the last renames that are in force."""
+    names = {entry.object_name: entry.new_name for entry in log if isinstance(entry, Rename) and entry.undone_by is None}
+    return tuple(replace(each, name=names.get(each.name, each.name)) for each in objects)
+
+
 def colour_of(object_id: int) -> tuple[int, int, int]:
     """RGB 0..255: hues a golden section apart, so that each new one falls into the widest gap left, in three shades."""
     saturation, value = _SHADES[(object_id - 1) // 8 % len(_SHADES)]
@@ -163,6 +178,14 @@ def validate(prompts: Sequence[Prompt], video: VideoInfo) -> None:
         validate_one(prompt, video)
     for name in dict.fromkeys(prompt.object_name for prompt in prompts):
         _validate_object(name, [prompt for prompt in prompts if prompt.object_name == name], video)
+
+
+def check_clicks(name: str, frame: int, number: int) -> None:
+    """Raise :class:`PromptError` where an object has more than :data:`MAX_CLICKS` on a frame."""
+    if number > MAX_CLICKS:
+        raise PromptError(
+            f"Object {name!r} has {number:,} clicks on frame {frame}: give at most {MAX_CLICKS}, or its mask as a picture."
+        )
 
 
 def validate_one(prompt: Prompt, video: VideoInfo) -> None:
@@ -221,10 +244,24 @@ def already_asked(given: Iterable[Prompt], existing: Iterable[Prompt]) -> bool:
     return not (_intent(given) - _intent(existing))
 
 
+def parse_frames(text: str) -> tuple[int, int]:
+    """``first..last``, both included, or one frame.
+
+    >>> parse_frames("100..140"), parse_frames("7")
+    ((100, 140), (7, 7))
+    """
+    match = _FRAMES.fullmatch(text.strip())
+    if match is None:
+        raise PromptError(f"{text!r} is not a range of frames: write 100..140.")
+    first = int(match["first"])
+    return first, first if match["last"] is None else int(match["last"])
+
+
 # --- small parts -----------------------------------------------------------------------------------------------------
 
 
-def _login() -> str:
+def login() -> str:
+    """The name under which this process's user gives prompts."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container's numeric user without a passwd entry
@@ -299,10 +336,7 @@ def _validate_object(name: str, prompts: Sequence[Prompt], video: VideoInfo) -> 
     for prompt in marks:
         clicks[prompt.frame] += len(prompt.data.points) if isinstance(prompt.data, Clicks) else 0
     frame, most = clicks.most_common(1)[0]
-    if most > MAX_CLICKS:
-        raise PromptError(
-            f"Object {name!r} has {most:,} clicks on frame {frame}: give at most {MAX_CLICKS}, or its mask as a picture."
-        )
+    check_clicks(name, frame, most)
 
 
 def _spans(absences: Iterable[Absent]) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from tam_dist.cli.output import count, result, result_json, say
 
 if TYPE_CHECKING:
     from tam_dist.config import Config
+    from tam_dist.coordination.events import Listener
     from tam_dist.coordination.video import VideoJob
     from tam_dist.project import Project
 
@@ -138,11 +139,6 @@ def _finish(
     job: VideoJob, config: Config, executor: str, address: str | None, *, overlay: bool, as_json: bool, quiet: bool
 ) -> int:
     """Run the job, show it, say where the results are."""
-    from tam_dist.api import chosen_executor, run_jobs
-    from tam_dist.cli.display import VideoProgress
-    from tam_dist.cli.interrupt import stop_on_interrupt
-    from tam_dist.coordination.events import all_of
-    from tam_dist.monitoring.monitor import watch_project
     from tam_dist.project import Project
 
     if overlay and "://" not in job.project:  # refused now rather than after hours of tracking
@@ -150,17 +146,9 @@ def _finish(
 
         check_overlay(Path(job.project) / "overlay.mp4", job.uri)
     start = time.monotonic()
-    name = chosen_executor(executor, 1, config, address)
-    with (
-        stop_on_interrupt() as stop,
-        VideoProgress(Path(job.uri).stem, job.spec.frame_count, quiet=quiet) as progress,
-        watch_project(job, config, name) as monitor,
-    ):
-        listener = all_of(progress, monitor)
-        (outcome,) = run_jobs([job], config, name, listener=listener, stop=stop, address=address, requests=monitor.requests)
-    outcome.raise_failure()
+    run_one(job, config, executor, address, quiet=quiet)
     seconds = time.monotonic() - start
-    project = Project.open(outcome.project)
+    project = Project.open(job.project)
     files = _pictures(project) if overlay else {}
     summary = {
         "project": project.location,
@@ -186,6 +174,29 @@ def _finish(
     for label, path in files.items():
         result(f"{label.replace('_', ' '):<14} {path}")
     return 0
+
+
+def run_one(
+    job: VideoJob, config: Config, executor: str, address: str | None, *, quiet: bool, listener: Listener | None = None
+) -> None:
+    """Track one video to its end, with progress at the terminal and in its project; ``listener`` hears of every event too.
+    Raises what went wrong.
+    """
+    from tam_dist.api import chosen_executor, run_jobs
+    from tam_dist.cli.display import VideoProgress
+    from tam_dist.cli.interrupt import stop_on_interrupt
+    from tam_dist.coordination.events import all_of
+    from tam_dist.monitoring.monitor import watch_project
+
+    name = chosen_executor(executor, 1, config, address)
+    with (
+        stop_on_interrupt() as stop,
+        VideoProgress(Path(job.uri).stem, job.spec.frame_count, quiet=quiet) as progress,
+        watch_project(job, config, name) as monitor,
+    ):
+        heard = all_of(progress, monitor, *([] if listener is None else [listener]))
+        (outcome,) = run_jobs([job], config, name, listener=heard, stop=stop, address=address, requests=monitor.requests)
+    outcome.raise_failure()
 
 
 def _pictures(project: Project) -> dict[str, str]:

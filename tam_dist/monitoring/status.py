@@ -13,6 +13,7 @@ from tam_dist.errors import ProjectError
 from tam_dist.monitoring.objects import ObjectReport, object_reports
 from tam_dist.monitoring.report import RunReport, VideoReport, read_report
 from tam_dist.monitoring.requests import driver
+from tam_dist.prompts import renamed
 
 #: State of a video that a run which is gone left behind; the next run continues it.
 INTERRUPTED = "interrupted"
@@ -50,7 +51,9 @@ def look(where: str) -> FolderStatus:
     folder = Location.parse(where)
     if (folder / MANIFEST).exists():
         store = ProjectStore.open(folder, write=False)
-        objects = object_reports([o.name for o in store.manifest.objects], store.quality[:], store.origin[:])
+        objects = object_reports(
+            [o.name for o in renamed(store.manifest.objects, store.entries())], store.quality[:], store.origin[:]
+        )
         return replace(_look_at_project(folder), objects=objects)
     report = read_report(folder)
     if report is None or ProjectStore.remains(folder):

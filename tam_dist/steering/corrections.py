@@ -1,0 +1,100 @@
+"""Changing what is asked for: prompts on tracked frames, objects that come, go or are called otherwise, frames tracked anew."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from storage.prompt_log import Rename, Retrack
+from tam_dist.errors import PromptError
+from tam_dist.prompts import check_clicks, checked_name, in_given_order, login, new_prompt, validate
+from tam_dist.steering.asking import Acknowledged, Asking, Where
+from tam_dist.types import Absent, Clicks, Prompt
+
+
+def correct(where: Where, prompts: Sequence[Prompt], *, seen: Mapping[int, int] | None = None) -> Acknowledged:
+    """Correct objects of the project at ``where`` (a folder or URL) by ``prompts``, which are one action.
+
+    ``seen``: the revisions of the masks looked at, by frame; a correction of other masks than those is refused. Prompts that
+    are in the log already change nothing. Raises :class:`PromptError` for an unknown object (naming the nearest), a prompt
+    that does not fit the video, or a locked frame; :class:`StaleViewError`, :class:`ProjectError`, :class:`StorageError`.
+    """
+    if not prompts:
+        raise PromptError("Nothing is corrected: give at least one click, box, mask or absence.")
+    asking = Asking(where)
+    repeated = asking.repeated(prompts)
+    if repeated is not None:
+        return repeated
+    named = [replace(p, object_name=asking.name_in_log(p.object_name), purpose="correction") for p in prompts]
+    asking.check_prompts(named)
+    _check_number_of_clicks(asking, named)
+    asking.check_seen(seen, named)
+    return asking.append(named)
+
+
+def add_object(where: Where, name: str, prompts: Sequence[Prompt]) -> Acknowledged:
+    """Track another object, called ``name``, from ``prompts`` (whatever object these name), which must show it.
+
+    Raises :class:`PromptError` where the project has, or had, an object of that name, :class:`ProjectError` where it has room
+    for no more, and otherwise as :func:`correct`.
+    """
+    asking = Asking(where)
+    repeated = asking.repeated(prompts)
+    if repeated is not None:
+        return repeated
+    named = [replace(p, object_name=checked_name(name), purpose="prompt") for p in in_given_order(prompts)]
+    _check_new_name(asking, checked_name(name))
+    validate(named, asking.video)
+    asking.store.check_room(len(asking.objects) + 1)
+    return asking.append(named, uuid.uuid4().hex)
+
+
+def remove_object(where: Where, name: str, frames: tuple[int, int] | None = None, *, author: str | None = None) -> Acknowledged:
+    """Say that an object is not there in ``frames`` (first and last, both included), or nowhere. Raises as :func:`correct`."""
+    asking = Asking(where)
+    first, last = (0, asking.video.frame_count - 1) if frames is None else frames
+    prompt = new_prompt(first, asking.name_in_log(name), Absent(first, last), author=author)
+    asking.check_prompts([prompt])
+    return asking.append([replace(prompt, purpose="correction")])
+
+
+def rename_object(where: Where, old: str, new: str, *, author: str | None = None) -> Acknowledged:
+    """Show an object under another name from now on; its masks stay. Raises :class:`PromptError` where another has the name."""
+    asking = Asking(where)
+    name = asking.name_in_log(old)
+    new = checked_name(new)
+    if new != name:  # it may have its first one back
+        _check_new_name(asking, new)
+    return asking.append([Rename(uuid.uuid4().hex, time.time(), author or login(), name, new)])
+
+
+def retrack(where: Where, first: int, last: int, *, author: str | None = None) -> Acknowledged:
+    """Ask for the masks of frames ``first`` to ``last``, both included, anew, with all that was said since they were made.
+
+    Raises :class:`PromptError` where the video has no such frames.
+    """
+    asking = Asking(where)
+    asking.check_frame(first)
+    asking.check_frame(last)
+    if last < first:
+        raise PromptError(f"{first}..{last} are no frames: the first comes before the last.")
+    return asking.append([Retrack(uuid.uuid4().hex, time.time(), author or login(), first, last)])
+
+
+def _check_new_name(asking: Asking, name: str) -> None:
+    if any(name == o.name for o in asking.shown):
+        raise PromptError(f"There is an object {name!r} in this project: correct that one, or choose another name.")
+    if any(name == o.name for o in asking.objects):
+        raise PromptError(f"{name!r} was the first name of {asking.shown_name(name)!r}: choose another name.")
+
+
+def _check_number_of_clicks(asking: Asking, prompts: Sequence[Prompt]) -> None:
+    clicks = Counter(dict.fromkeys([(p.object_name, p.frame) for p in prompts], 0))
+    for prompt in (*asking.prompts, *prompts):
+        if isinstance(prompt.data, Clicks) and (prompt.object_name, prompt.frame) in clicks:
+            clicks[prompt.object_name, prompt.frame] += len(prompt.data.points)
+    for (name, frame), number in clicks.items():
+        check_clicks(asking.shown_name(name), frame, number)
