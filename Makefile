@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: env demo test lint bench readers clean
+.PHONY: env demo test lint bench gpu readers clean
 
 env: $(READY)
 
@@ -27,6 +27,10 @@ test: lint
 # Each prints what it measures; those that need arguments say so. They are no tests: timings decide nothing.
 bench: env
 	for script in flat_memory xmem_memory mask_store export; do $(BIN)/python -m tests.benchmarks.$$script || exit 1; done
+
+# What only a GPU can show, in under ten minutes; writes gpu-report.md.
+gpu: env
+	$(BIN)/python -m tests.benchmarks.gpu
 
 # The tools that read what we export, for tests/tam_dist/export/test_readers.py, which is skipped without them.
 readers: env

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-import tests.golden
 from tam_dist.models.xmem.network import XMem
+from tests.golden.cases import HERE, read_arrays
 from tests.golden.weights import TINY, Widths, make_weights
 
 
@@ -22,10 +22,7 @@ class Golden:
     network: XMem
 
     def load(self, name: str) -> dict[str, np.ndarray]:
-        """The arrays of a file; those kept as float16 as float32."""
-        with np.load(self.folder / f"{name}.npz") as file:
-            arrays = {key: file[key] for key in file.files}
-        return {key: array.astype(np.float32) if array.dtype == np.float16 else array for key, array in arrays.items()}
+        return read_arrays(name, self.folder)
 
 
 @pytest.fixture(scope="session", params=["reference", "official"])
@@ -33,7 +30,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     """Vectors by the restatement in ``tests/golden``, in tiny widths; and by the official code, where they are at hand."""
     if request.param == "reference":
         network = XMem.from_official(make_weights(TINY)).requires_grad_(False)
-        return Golden(Path(next(iter(tests.golden.__path__))), network)
+        return Golden(HERE, network)
     folder = request.getfixturevalue("shared_dir") / "golden" / "xmem"
     return Golden(folder, request.getfixturevalue("official_network"))
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from tam_dist.config import PropagationConfig
 from tam_dist.models.xmem.inference import InferenceCore
 from tam_dist.models.xmem.network import XMem
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
+from tests.golden.cases import Case, advance
 from tests.tam_dist.models.xmem.conftest import Golden
 
 CPU = torch.device("cpu")
@@ -27,51 +25,6 @@ pytestmark = [
 #: How many frames of each case show all that it is about: memory reading; an object's entry; consolidation and eviction;
 #: corrections. The rest is for the slow tests.
 EVENTFUL = {"case1": 9, "case2": 11, "case3": 20, "case5": 17}
-
-
-@dataclass
-class Case:
-    """One golden video: frames uint8 (T, h, w, 3), masks per frame and object, official outputs."""
-
-    name: str
-    data: dict[str, np.ndarray]
-    config: PropagationConfig
-    masks: dict[int, dict[int, Tensor]]
-
-    @classmethod
-    def load(cls, name: str, data: dict[str, np.ndarray]) -> Case:
-        official = json.loads(str(data["config"]))
-        config = PropagationConfig(
-            short_side=480,
-            key_batch=1,
-            mem_every=official["mem_every"],
-            deep_update_every=official["deep_update_every"],
-            top_k=official["top_k"],
-            long_term=official["enable_long_term"],
-            min_working_frames=official["min_mid_term_frames"],
-            max_working_frames=official["max_mid_term_frames"],
-            num_prototypes=official["num_prototypes"],
-            max_long_term_elements=official["max_long_term_elements"],
-            max_permanent_frames=32,
-            query_block=32,
-        )
-        masks = {}
-        for frame, event in json.loads(str(data["mask_events"])).items():
-            stack = torch.from_numpy(data[f"mask_{int(frame):05d}"]).float()
-            masks[int(frame)] = {i: stack[i - 1] for i in event["valid_labels"]}
-        return cls(name, data, config, masks)
-
-    @property
-    def kept(self) -> slice:
-        """The rows and columns whose probabilities the file holds."""
-        return slice(None, None, int(self.data.get("stride", 1)))
-
-    @property
-    def frames(self) -> Tensor:
-        return torch.from_numpy(self.data["images"])
-
-    def ends(self, t: int) -> bool:
-        return bool(self.data["end_on_last"]) and t == len(self.frames) - 1
 
 
 class Run:
@@ -92,11 +45,6 @@ class Run:
         return self
 
 
-def advance(core: InferenceCore, case: Case, t: int) -> Tensor:
-    (frame,) = core.encode(case.frames[t : t + 1])
-    return core.step(frame, case.masks.get(t), end=case.ends(t))
-
-
 @pytest.fixture(scope="module")
 def runs(golden: Golden) -> Callable[[str], Run]:
     """A case by name; each is run once, with official widths about half a second a frame."""
@@ -113,8 +61,7 @@ def check(run: Run, frames: int) -> None:
     case, worst = run.case, 0.0
     run.until(frames)
     for t in range(frames):
-        actual, expected = run.outputs[t], torch.from_numpy(case.data["probs"][t])
-        expected = expected[~expected.isnan().all(2).all(1)]  # objects that do not exist yet
+        actual, expected = run.outputs[t], case.expected(t)
         objects = actual[1:, case.kept, case.kept]
         torch.testing.assert_close(objects, expected, rtol=0, atol=1e-3)
         worst = max(worst, (objects - expected).abs().max().item())
