@@ -29,11 +29,12 @@ from storage.manifest import MANIFEST, Manifest
 from storage.masks import MASKS, FrameIndex, FrameRows, MaskStore
 from storage.prompt_log import PROMPTS, PROMPTS_FOLDER, LogEntry, PromptLog, Undo
 from storage.run_state import STATE, ProjectStatus, RunState, read_state, write_state
+from storage.shots import SHOTS, joined, read_shots, write_shots
 from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
-from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array
+from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Prompt, ShotScan, TrackedObject, UInt8Array
 
 Where = str | os.PathLike[str] | Location
-_REMAINS = frozenset({COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, STATE})
+_REMAINS = frozenset({COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, STATE, SHOTS})
 
 
 class ProjectStore:
@@ -132,6 +133,7 @@ class ProjectStore:
             (location / MANIFEST).remove()  # first: from here on it is no project
             (location / PROMPTS).remove()
             (location / STATE).remove()
+            (location / SHOTS).remove()
             ownership.remove_masks(location / MASKS)
             for folder in (COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS_FOLDER):
                 ownership.remove_own(location / folder)
@@ -206,6 +208,19 @@ class ProjectStore:
     def committed(self) -> frozenset[int]:
         """Indices of the committed chunks, as of now."""
         return self._commits.committed() if self._committed is None else self._committed
+
+    def shots(self) -> tuple[ShotScan, ...]:
+        """What is known of the film's shots beside the records, as of now: stretches looked through, ascending and apart."""
+        return read_shots(self.location)
+
+    def keep_shots(self, scan: ShotScan) -> None:
+        """Add what was found; a stretch that is known already changes nothing."""
+        with self._writing:
+            self._require_lock()
+            before = self.shots()
+            after = joined((*before, scan))
+            if after != before:
+                write_shots(self.location, after)
 
     @property
     def next_chunk(self) -> int:

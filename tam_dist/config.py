@@ -82,6 +82,7 @@ class TrackingConfig:
     keep_bytes: int = MISSING
     direction: str = MISSING
     segments: str = MISSING
+    max_segment: int = MISSING
 
 
 @dataclass
@@ -164,6 +165,11 @@ def validate(config: Config) -> None:
         sentence = fault(key, value)
         if sentence is not None:
             raise ConfigError(sentence)
+    if 0 < config.tracking.max_segment < config.tracking.chunk_size:
+        raise ConfigError(
+            f"tracking.max_segment ({config.tracking.max_segment}) must be 0 or at least tracking.chunk_size "
+            f"({config.tracking.chunk_size})."
+        )
     p = config.propagation
     if config.tracking.chunk_size % p.key_batch:
         raise ConfigError(

@@ -33,6 +33,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "tracking.checkpoint_every": (1, 1_000_000),
     "tracking.keep_checkpoints": (1, 1_000_000),
     "tracking.keep_bytes": (-1, 2**60),
+    "tracking.max_segment": (0, 2**31),
     "credits.decoded_chunks": (1, 1024),
     "credits.writes": (1, 1024),
     "runtime.threads": (0, 1024),
@@ -73,6 +74,7 @@ BEFORE: Mapping[str, Any] = {
     "tracking.segments": "whole",
     "runtime.precision": "fp32",
     "runtime.encode_ahead": "on",
+    "tracking.max_segment": 3000,
 }
 #: Settings that there are no more, with the value that everything is still done by. Digests of a project's settings have them.
 GONE: Mapping[str, Any] = {"runtime.autocast": "none"}
@@ -84,6 +86,7 @@ DECIDING = (
     "tracking.chunk_size",
     "tracking.direction",
     "tracking.segments",
+    "tracking.max_segment",
     "runtime.threads",
     "runtime.precision",
     "runtime.encode_ahead",
@@ -108,8 +111,8 @@ def fault(name: str, value: Any) -> str | None:
     >>> fault("runtime.threads", -1)
     'runtime.threads must be a number from 0 to 1024, not -1.'
     """
-    if name == "tracking.segments" and value != "whole" and not (value.isascii() and value.isdigit() and int(value)):
-        return f"{name} must be whole or a number of chunks, not {shown(value)}."
+    if name == "tracking.segments" and not _is_segments(value):
+        return f"{name} must be whole, shots or a number of chunks, not {shown(value)}."
     if name in CHOICES and value not in CHOICES[name]:
         return f"{name} must be one of {', '.join(CHOICES[name])}, not {shown(value)}."
     if name in RANGES:
@@ -117,6 +120,10 @@ def fault(name: str, value: Any) -> str | None:
         if not low <= value <= high:  # not a number is not within either
             return f"{name} must be a number from {_plain(low)} to {_plain(high)}, not {shown(value)}."
     return None
+
+
+def _is_segments(value: str) -> bool:
+    return value in ("whole", "shots") or (value.isascii() and value.isdigit() and 0 < int(value) < 2**31)
 
 
 def shown(value: Any) -> str:

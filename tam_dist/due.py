@@ -14,25 +14,33 @@ from storage.commits import CommitRecord
 from storage.manifest import Manifest
 from storage.project_store import ProjectStore
 from storage.prompt_log import active
-from tam_dist.config import deciding_settings, from_dict
+from tam_dist.config import Config, TrackingConfig, deciding_settings, from_dict
 from tam_dist.errors import SchemaError
+from tam_dist.media.shots import cuts_of, segments_at
 from tam_dist.tracking.basis import digest_of, first_frames
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.snapshot import is_readable
 from tam_dist.tracking.spec import SessionSpec, SessionStart
-from tam_dist.types import Prompt, chunk_count
+from tam_dist.types import Cut, Prompt, ShotScan, chunk_count
+
+#: Frames that a decoder looks through for cuts at once: what is found does not depend on it.
+SCAN_FRAMES = 1024
+#: Chunks of the shortest shot that is tracked by itself: to start from references costs about half of that.
+SHORTEST = 2
 
 
 @dataclass(frozen=True)
 class DueWork:
     """``spec`` holds the prompts in force; ``missing`` chunks have no masks, or not all of them since no backward pass has come
-    by yet (``half``); ``stale`` ones were made from something else than is asked for now.
+    by yet (``half``); ``stale`` ones were made from something else than is asked for now. What is to be done where there are
+    frames ``unscanned`` (start, stop) is known only when cuts have been looked for there.
     """
 
     spec: SessionSpec
     missing: frozenset[int]
     stale: frozenset[int]
     half: frozenset[int] = frozenset()
+    unscanned: tuple[tuple[int, int], ...] = ()
 
     @property
     def first(self) -> int:
@@ -47,12 +55,26 @@ class DueWork:
 def due_work(store: ProjectStore) -> DueWork:
     """As of now. Raises :class:`SchemaError` where the log lacks prompts that masks were made from."""
     prompts = store.prompts()
-    spec = session_spec(store.manifest, prompts)
+    by_shots = _config(store.manifest).tracking.segments == "shots"
+    scans = store.shots() if by_shots else ()
+    spec = session_spec(store.manifest, prompts, scans)
     records = store.records()
     half = frozenset(chunk for chunk, record in records.items() if _is_half(record, spec))
     stale = frozenset(chunk for chunk, record in records.items() if chunk not in half and not _holds(record, spec, prompts))
     _check_log(store, prompts, [records[chunk] for chunk in sorted(stale)])
-    return DueWork(spec, (frozenset(range(spec.chunk_count)) - records.keys()) | half, stale, half)
+    missing = (frozenset(range(spec.chunk_count)) - records.keys()) | half
+    return DueWork(spec, missing, stale, half, unscanned(scans, spec.frame_count) if by_shots else ())
+
+
+def unscanned(scans: Sequence[ShotScan], frame_count: int) -> tuple[tuple[int, int], ...]:
+    """The stretches (start, stop) of at most :data:`SCAN_FRAMES` that are still to be looked through.
+
+    >>> unscanned([ShotScan(0, 2048, (), 0)], 3000)
+    ((2048, 3000),)
+    """
+    starts = range(0, frame_count, SCAN_FRAMES)
+    stretches = ((start, min(start + SCAN_FRAMES, frame_count)) for start in starts)
+    return tuple((a, b) for a, b in stretches if not any(s.start <= a and b <= s.stop for s in scans))
 
 
 def passes_due(work: DueWork) -> tuple[Pass, ...]:
@@ -91,9 +113,14 @@ def start_of(store: ProjectStore, spec: SessionSpec, each: Pass) -> PassStart:
     return PassStart(chunk + each.chunks.step, done, SessionStart(spec, state, each))
 
 
-def session_spec(manifest: Manifest, prompts: Sequence[Prompt]) -> SessionSpec:
-    """``prompts``: all of the log's."""
-    config = from_dict(dict(manifest.config))
+def session_spec(manifest: Manifest, prompts: Sequence[Prompt], scans: Sequence[ShotScan] = ()) -> SessionSpec:
+    """``prompts``: all of the log's; ``scans``: of a project that is tracked by its shots."""
+    config = _config(manifest)
+    by_shots = config.tracking.segments == "shots" and not unscanned(scans, manifest.frame_count)
+    cuts = cuts_of(scans) if by_shots else None
+    deciding = deciding_settings(config)
+    if cuts is not None:
+        deciding["cuts"] = [cut.frame for cut in cuts]
     return SessionSpec(
         width=manifest.source.width,
         height=manifest.source.height,
@@ -104,19 +131,26 @@ def session_spec(manifest: Manifest, prompts: Sequence[Prompt]) -> SessionSpec:
         propagation=config.propagation,
         refinement=config.refinement,
         weights=digest_of({role: model.sha256 for role, model in manifest.models.items()}),
-        settings=digest_of(deciding_settings(config)),
+        settings=digest_of(deciding),
         direction=config.tracking.direction,
-        borders=borders_of(config.tracking.segments, chunk_count(manifest.frame_count, manifest.chunk_size)),
+        borders=borders_of(config.tracking, manifest.frame_count, cuts),
+        cuts=None if cuts is None else tuple(cut.frame for cut in cuts),
     )
 
 
-def borders_of(segments: str, chunks: int) -> tuple[int, ...]:
-    """The first chunks of a video's segments.
+def borders_of(tracking: TrackingConfig, frame_count: int, cuts: Sequence[Cut] | None) -> tuple[int, ...]:
+    """The first chunks of a video's segments; ``cuts`` are None where they are not known (yet)."""
+    size = tracking.chunk_size
+    if tracking.segments == "whole" or (tracking.segments == "shots" and cuts is None):
+        return (0,)
+    if cuts is None:
+        return tuple(range(0, chunk_count(frame_count, size), int(tracking.segments)))
+    longest = tracking.max_segment or None
+    return tuple(each.first for each in segments_at(cuts, frame_count, size, least=SHORTEST * size, most=longest))
 
-    >>> borders_of("whole", 7), borders_of("3", 7)
-    ((0,), (0, 3, 6))
-    """
-    return (0,) if segments == "whole" else tuple(range(0, chunks, int(segments)))
+
+def _config(manifest: Manifest) -> Config:
+    return from_dict(dict(manifest.config))
 
 
 def _is_half(record: CommitRecord, spec: SessionSpec) -> bool:

@@ -16,16 +16,16 @@ _MOST = 20
 
 
 def track_in_pieces(
-    video: Path, prompts: Sequence[Prompt], out: Path, settings: Sequence[str]
+    video: Path, prompts: Sequence[Prompt], out: Path, settings: Sequence[str], *, after: type[Event] = ChunkCommitted
 ) -> tuple[tam_dist.Project, list[Event]]:
-    """Stop whenever a chunk is committed, and resume, until it is done. Returns the project and all events."""
+    """Stop ``after`` each such event, and resume, until it is done. Returns the project and all events."""
     events: list[Event] = []
     for _ in range(_MOST):
         stop = threading.Event()
 
         def listen(event: Event, stop: threading.Event = stop) -> None:
             events.append(event)
-            if isinstance(event, ChunkCommitted):
+            if isinstance(event, after):
                 stop.set()
 
         try:

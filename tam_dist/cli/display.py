@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from tam_dist.cli.output import clock, count, is_terminal, say
-from tam_dist.coordination.events import ChunkCommitted, Event, VideoReplayed, VideoStarted, Waiting, WorkerDied
+from tam_dist.coordination.events import ChunkCommitted, Event, ShotsScanned, VideoReplayed, VideoStarted, Waiting, WorkerDied
 
 #: Seconds between two plain lines.
 PLAIN_EVERY = 10.0
@@ -66,6 +66,9 @@ class VideoProgress:
         match event:
             case Waiting():
                 self._wait(event.what)
+            case ShotsScanned():
+                self._wait("its shots to be found")
+                self._show_scanned(event.frames)
             case VideoStarted():
                 self._wait("")
                 self._speed.add(0)
@@ -87,6 +90,10 @@ class VideoProgress:
             speed = self._speed.per_second
             left = clock((self._total - done) / speed) if speed else "?"
             say(f"{self._name}: {done}/{self._total} frames, {speed:.1f} frames/s, {left} left")
+
+    def _show_scanned(self, frames: int) -> None:
+        if self._bar is not None:
+            self._bar.describe(f"{self._name}, looking for shots in {frames}/{self._total} frames")
 
     def _wait(self, what: str) -> None:
         """Say what is waited for, once; "" for nothing any more."""

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from tam_dist.tracking.passes import Pass
+from tam_dist.types import ShotScan
 
 #: Opaque to the scheduler.
 Payload = Any
@@ -85,6 +86,24 @@ class Decode(Call):
     chunk: int
     lane: int = 0
     find_cuts: bool = False
+
+
+@dataclass(frozen=True)
+class Scan(Call):
+    """Decoder: look through frames ``start`` to ``stop`` (exclusive) for cuts. Receipt: :class:`ScanReceipt`."""
+
+    uri: str
+    reader: str
+    on_damage: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class KeepShots(Call):
+    """Writer: keep what a scan found."""
+
+    scan: ShotScan
 
 
 @dataclass(frozen=True)
@@ -168,12 +187,20 @@ class Receipt:
 class ProjectReceipt(Receipt):
     """``passes`` are those that have something due; ``committed`` the chunks whose stored masks are what the project asks for
     now; ``references`` those with prompts that passes start from. ``find_cuts``: tracking needs to be told of cuts.
+    ``unscanned``: frames (start, stop) to be looked through for cuts before the passes are known; there are none yet, and the
+    project is to be opened again.
     """
 
     passes: tuple[Pass, ...]
     committed: frozenset[int]
     references: tuple[int, ...] = ()
     find_cuts: bool = False
+    unscanned: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class ScanReceipt(Receipt):
+    found: ShotScan
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,14 @@ class Waiting(Event):
 
 
 @dataclass(frozen=True)
+class ShotsScanned(Event):
+    """``frames`` of a video that is tracked by its shots have been looked through for them; it starts after all of them."""
+
+    video: str
+    frames: int
+
+
+@dataclass(frozen=True)
 class VideoStarted(Event):
     """``committed`` chunks, ``frames_done`` frames, were there already; tracking goes on at ``next_chunk``. Told again after a
     replay.

@@ -34,15 +34,19 @@ from tam_dist.coordination.calls import (
     Completion,
     Decode,
     Executor,
+    KeepShots,
     OpenPass,
     OpenProject,
     OpenSession,
     PassReceipt,
     Payload,
     ProjectReceipt,
+    Receipt,
     Refer,
     Resume,
     Role,
+    Scan,
+    ScanReceipt,
     Segment,
     Snapshot,
     Step,
@@ -59,6 +63,7 @@ from tam_dist.coordination.events import (
     Event,
     Listener,
     SegmentationAsked,
+    ShotsScanned,
     VideoEnded,
     VideoReplayed,
     VideoStarted,
@@ -213,6 +218,9 @@ class Scheduler:
         elif isinstance(call, OpenProject) and isinstance(completion.receipt, ProjectReceipt):
             if run.state is VideoState.STARTING:
                 self._on_project(run, completion.receipt, completion.payload)
+        elif each is None and isinstance(call, Scan | KeepShots):
+            if run.state is VideoState.STARTING:
+                self._on_scan(call, run, completion.receipt)
         elif each is None and isinstance(call, Decode | Refer):
             if run.state is VideoState.TRACKING:
                 self._on_reference(call, run, completion.payload)
@@ -222,6 +230,10 @@ class Scheduler:
     # --- answers -------------------------------------------------------------------------------------------------------
 
     def _on_project(self, run: VideoRun, receipt: ProjectReceipt, asked: Payload) -> None:
+        if receipt.unscanned:
+            run.unscanned = list(receipt.unscanned)
+            self._scan(run)
+            return
         run.plan(receipt.passes, receipt.committed)
         run.asked, run.state, run.find_cuts = asked, VideoState.TRACKING, receipt.find_cuts
         run.referring = list(receipt.references)
@@ -237,6 +249,35 @@ class Scheduler:
         place, run.place = run.place, None
         if run.waiting and not run.stopping and self._open_pass(run, run.waiting[0], place):
             run.waiting.pop(0)
+
+    def _scan(self, run: VideoRun) -> None:
+        """Have all decoders look for cuts; once all are known the project is opened again, and then knows its passes."""
+        job = run.job
+        decoders = self._executor.workers(Role.DECODER)
+        left = sum(stop - start for start, stop in (*run.unscanned, *run.scanning))
+        self._tell(ShotsScanned(job.project, job.spec.frame_count - left))
+        if run.stopping and not run.scanning:
+            self._close(run, VideoState.STOPPED)
+        elif not run.unscanned and not run.scanning:
+            self._submit(run.writer, OpenProject(job.project, run.generation))
+        while run.unscanned and not run.stopping and len(run.scanning) < len(decoders):
+            start, stop = run.unscanned.pop(0)
+            run.scanning.add((start, stop))
+            self._submit_scan(run, Scan(job.project, run.generation, job.uri, job.reader, job.on_damage, start, stop))
+
+    def _submit_scan(self, run: VideoRun, call: Scan) -> None:
+        decoders = self._executor.workers(Role.DECODER)
+        decoder = decoders[call.start // (call.stop - call.start) % len(decoders)]
+        run.decoders.add(decoder)
+        self._submit(decoder, call)
+
+    def _on_scan(self, call: Scan | KeepShots, run: VideoRun, receipt: Receipt | None) -> None:
+        if isinstance(call, Scan):
+            assert isinstance(receipt, ScanReceipt)
+            self._submit(run.writer, KeepShots(call.video, run.generation, receipt.found))
+        else:
+            run.scanning.discard((call.scan.start, call.scan.stop))
+            self._scan(run)
 
     def _refer(self, run: VideoRun) -> None:
         """Have the frames decoded that passes refer to; their masks are asked for before any pass begins."""
@@ -391,6 +432,8 @@ class Scheduler:
         run.references.clear()
         run.referring.clear()
         run.reading.clear()
+        run.unscanned.clear()
+        run.scanning.clear()
         run.waiting.clear()
         run.blocked.clear()
         for decoder in sorted(run.decoders, key=lambda worker: worker.number):
@@ -436,7 +479,8 @@ class Scheduler:
     def _recover(self, run: VideoRun, each: PassRun | None, call: Call, worker: WorkerId, *, died: bool) -> None:
         closing = run.state is VideoState.CLOSING
         half_filled = isinstance(call, Write) and call.backward  # the masks filled into may be gone with those filled in
-        repeatable = Write | CloseProject if closing else Decode | Segment | Refer | OpenProject | OpenPass | Write
+        asked_again = Scan | KeepShots | Decode | Segment | Refer | OpenProject | OpenPass | Write
+        repeatable = Write | CloseProject if closing else asked_again
         if died and isinstance(call, repeatable) and not half_filled:
             self._repeat(run, each, call)
         elif closing:
@@ -454,6 +498,8 @@ class Scheduler:
             self._ask_refiner(each, call)
         elif isinstance(call, Refer):
             self._submit(self._assignment.refiner(), call, run.reading[call.chunk], run.asked)
+        elif isinstance(call, Scan):
+            self._submit_scan(run, call)
         elif isinstance(call, Decode) and each is None:
             decoder = self._assignment.decoder(PassRun(Pass(call.chunk, call.chunk + 1)), self._active())
             run.decoders.add(decoder)
@@ -521,6 +567,8 @@ def _chunk_of(run: VideoRun, each: PassRun | None, call: Call) -> int:
     """The chunk that a call works on; ``Decode`` may be ahead of the tracker, ``CloseProject`` comes after the last."""
     if isinstance(call, CloseProject):
         return run.job.spec.chunk_count
+    if isinstance(call, Scan):
+        return call.start // run.job.spec.chunk_size
     return getattr(call, "chunk", 0 if each is None else min(max(each.next_chunk, 0), run.job.spec.chunk_count - 1))
 
 

@@ -4,6 +4,7 @@ about it; no decisions.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -129,7 +130,8 @@ class VideoRun:
     the first of them while the project is being opened; ``asked`` is what the project then said is asked for (SessionSpec).
     ``committed`` are the chunks whose stored masks are up to date; ``unfilled`` those that a backward pass is still to
     complete. ``references`` are by chunk, ``referring`` those still to be had, ``reading`` those under way, with their frames
-    once decoded. ``find_cuts``: decoders are to look for them.
+    once decoded. ``find_cuts``: decoders are to look for them. ``unscanned`` frames (start, stop) are to be looked through for
+    cuts before passes are known, ``scanning`` those under way.
     ``deaths`` counts worker deaths by the chunk they happened on; ``decoders`` are those that may have the video open.
     """
 
@@ -146,6 +148,8 @@ class VideoRun:
     referring: list[int] = field(default_factory=list)
     reading: dict[int, Payload] = field(default_factory=dict)
     find_cuts: bool = False
+    unscanned: list[tuple[int, int]] = field(default_factory=list)
+    scanning: set[tuple[int, int]] = field(default_factory=set)
     waiting: list[PassRun] = field(default_factory=list)
     blocked: dict[int, PassRun] = field(default_factory=dict)
     open: dict[int, PassRun] = field(default_factory=dict)
@@ -189,7 +193,9 @@ class VideoRun:
         return len(self.committed) * spec.chunk_size - short
 
     def plan(self, passes: tuple[Pass, ...], committed: frozenset[int]) -> None:
-        """What the project said is due; see :class:`tam_dist.coordination.calls.ProjectReceipt`."""
+        """What the project said is due; see :class:`tam_dist.coordination.calls.ProjectReceipt`. The longest passes start
+        first, so that the last ones to end are short.
+        """
         self.committed = set(committed)
         forward = {each.first for each in passes if not each.backward}
         for each in passes:
@@ -198,13 +204,16 @@ class VideoRun:
             if each.backward and each.first in forward:
                 self.blocked[each.first] = PassRun(each)
             else:
-                self.waiting.append(PassRun(each))
+                self._await(PassRun(each))
 
     def unblock(self, forward: PassRun) -> None:
         """Let the backward pass go that waited for ``forward``, if that has come as far."""
         behind = self.blocked.get(forward.plan.first)
         if behind is not None and forward.done.issuperset(behind.plan.chunks):
-            self.waiting.append(self.blocked.pop(forward.plan.first))
+            self._await(self.blocked.pop(forward.plan.first))
+
+    def _await(self, each: PassRun) -> None:
+        insort(self.waiting, each, key=lambda other: -len(other.plan.chunks))
 
     def stored(self, each: PassRun, chunk: int) -> bool:
         """Take note that what a pass makes of a chunk is stored. Whether that completes it, for the first time."""
@@ -223,6 +232,8 @@ class VideoRun:
         self.references.clear()
         self.referring.clear()
         self.reading.clear()
+        self.unscanned.clear()
+        self.scanning.clear()
         self.waiting.clear()
         self.blocked.clear()
         self.open.clear()

@@ -76,7 +76,7 @@ def explain_frame(where: str, number: int) -> Explanation:
     with open_video(job.uri, reader=job.reader, on_damage=job.on_damage) as video:
         reader = ChunkReader(video, spec.chunk_size)
         for index in range(first, target + 1):
-            chunk = reader.read(index, find_cuts=spec.asks_at_cuts)
+            chunk = reader.read(index, find_cuts=spec.looks_for_cuts)
             track_chunk(session, chunk, segmenter)
         image = chunk.frames[number - chunk.start]
     if not seen:

@@ -15,12 +15,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tam_dist.media.reader import VideoReader
 from tam_dist.types import Cut, ShotScan, UInt8Array
+
+if TYPE_CHECKING:
+    from tam_dist.media.reader import VideoReader
 
 ROWS, COLUMNS = 18, 32  # cells of a signature
 _SAMPLES = 2  # pixels a cell samples down and across: of the whole picture that is a fraction, and enough

@@ -138,6 +138,7 @@ class TrackingSession:
     def _track(self, chunk: FrameChunk) -> Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult]:
         spec = self._spec
         masks = ChunkMasks.blank(spec, chunk)
+        cuts = chunk.cuts if spec.cuts is None else spec.cuts
         ahead = self._models.encode_ahead
         batch = 1 if ahead else spec.propagation.key_batch
         encoder = ChunkEncoder(self._core, self._in_order(chunk), self._size, batch=batch, ahead=ahead)
@@ -151,12 +152,12 @@ class TrackingSession:
                 continue
             if self._changes_objects(number):  # earlier predictions are of others than those tracked then
                 yield from self._settle_deferred(masks)
-            cut = self._spec.asks_at_cuts and number + self._over.backward in (chunk.cuts or ())
+            cut = self._spec.asks_at_cuts and number + self._over.backward in (cuts or ())
             masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), cut)))
             masks.applied.extend(uuid for each in prompts for uuid in each.uuids)
         yield from self._settle_deferred(masks)
-        cuts = None if chunk.cuts is None else tuple(cut for cut in chunk.cuts if cut < chunk.stop)
-        return replace(masks.result(), basis=self._spec.basis(chunk.index), cuts=cuts)
+        begun = None if cuts is None else tuple(cut for cut in cuts if chunk.start <= cut < chunk.stop)
+        return replace(masks.result(), basis=self._spec.basis(chunk.index), cuts=begun)
 
     @torch.inference_mode()
     def _learn(self, references: Sequence[Reference]) -> None:

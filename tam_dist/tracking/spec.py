@@ -57,7 +57,8 @@ class _Segment:
 class SessionSpec(VideoGrid):
     """``prompts`` are those in force (none undone). ``direction``: "forward", or "both", with a backward pass before objects'
     first prompts. ``borders``: the chunks with which segments begin. ``weights`` and ``settings`` are digests of all else
-    that decides the masks; they are recorded, and influence nothing.
+    that decides the masks; they are recorded, and influence nothing. ``cuts``: the frames that begin a shot, where all of
+    them are known before tracking; else chunks come with theirs.
     """
 
     objects: tuple[TrackedObject, ...]
@@ -68,6 +69,7 @@ class SessionSpec(VideoGrid):
     settings: str = ""
     direction: str = "forward"
     borders: tuple[int, ...] = (0,)
+    cuts: tuple[int, ...] | None = None
 
     @property
     def label_dtype(self) -> np.dtype:
@@ -77,6 +79,11 @@ class SessionSpec(VideoGrid):
     def asks_at_cuts(self) -> bool:
         """SAM is asked about every object where a new shot begins."""
         return self.refinement.at_cuts and self.refinement.mode != "off"
+
+    @property
+    def looks_for_cuts(self) -> bool:
+        """Whoever decodes a chunk is to look for cuts."""
+        return self.asks_at_cuts and self.cuts is None
 
     def basis(self, chunk: int) -> Basis:
         """What the masks of ``chunk`` are made from in a session of this spec. Of several segments each depends on all prompts,

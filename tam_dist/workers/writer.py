@@ -11,6 +11,7 @@ from storage.run_state import RunState
 from tam_dist.coordination.calls import (
     Call,
     CloseProject,
+    KeepShots,
     OpenPass,
     OpenProject,
     PassReceipt,
@@ -51,15 +52,20 @@ class WriterWorker:
                 store = self._store(call.video, patience=self._patience)
                 work = due_work(store)
                 store.set_state("running")
+                if work.unscanned:
+                    return ProjectReceipt(watch.seconds, (), frozenset(), unscanned=work.unscanned), None
                 passes = passes_due(work)
                 needed = tuple(sorted({chunk for each in passes for chunk in work.spec.reference_chunks(each)}))
                 store.borders = work.spec.borders
-                return ProjectReceipt(watch.seconds, passes, work.up_to_date, needed, work.spec.asks_at_cuts), work.spec
+                return ProjectReceipt(watch.seconds, passes, work.up_to_date, needed, work.spec.looks_for_cuts), work.spec
             case OpenPass():
                 store, spec = self._store(call.video), payloads[0]
                 store.borders = spec.borders
                 start = start_of(store, spec, call.plan)
                 return PassReceipt(watch.seconds, start.next_chunk, start.done, start.references), start.session
+            case KeepShots():
+                self._store(call.video).keep_shots(call.scan)
+                return Receipt(watch.seconds), None
             case Write():
                 self._write(self._store(call.video), call, payloads[0])
                 return Receipt(watch.seconds), None

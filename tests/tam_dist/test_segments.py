@@ -88,5 +88,5 @@ def test_one_segment_as_long_as_the_video_is_the_whole(tiny_video: Path, setting
 
 def test_a_length_that_is_none_is_named(tiny_video: Path, settings: list[str], tmp_path: Path) -> None:
     for wrong in ("0", "-3", "some"):
-        with pytest.raises(ConfigError, match=r"tracking\.segments must be whole or a number"):
+        with pytest.raises(ConfigError, match=r"tracking\.segments must be whole, shots or a number"):
             tam_dist.track(tiny_video, prompts(), out=tmp_path / "p", settings=[*settings, f"tracking.segments={wrong}"])

@@ -17,6 +17,7 @@ from tam_dist.coordination.calls import (
     CloseSession,
     Completion,
     Decode,
+    KeepShots,
     OpenPass,
     OpenProject,
     OpenSession,
@@ -27,6 +28,8 @@ from tam_dist.coordination.calls import (
     Refer,
     Resume,
     Role,
+    Scan,
+    ScanReceipt,
     Segment,
     Snapshot,
     Step,
@@ -36,6 +39,7 @@ from tam_dist.coordination.calls import (
 )
 from tam_dist.errors import PayloadLostError, WorkerDiedError
 from tam_dist.tracking.passes import Pass
+from tam_dist.types import ShotScan
 
 #: Chunks by video: what a project knows of it.
 LENGTHS: dict[str, int] = {}
@@ -71,6 +75,7 @@ class FakeStore:
     masks: dict[int, str] = field(default_factory=dict)
     half: dict[int, str] = field(default_factory=dict)
     checkpoints: dict[tuple[int, bool], str] = field(default_factory=dict)
+    scanned: set[tuple[int, int]] = field(default_factory=set)
     state: str = "new"
     reason: str | None = None
 
@@ -90,8 +95,8 @@ class FakeStore:
 
 
 class World:
-    """What all workers of a simulation share: the stores, which chunks ask the refiner, and the passes of a video that has so
-    many chunks.
+    """What all workers of a simulation share: the stores, which chunks ask the refiner, the passes of a video that has so
+    many chunks, the chunks that a pass refers to, and the stretches to be looked through before passes are known.
     """
 
     def __init__(
@@ -99,11 +104,13 @@ class World:
         asks: Callable[[str, int], bool] = lambda video, chunk: False,
         passes: Callable[[str, int], tuple[Pass, ...]] = lambda video, chunks: (Pass(0, chunks),),
         references: Callable[[str, Pass], tuple[int, ...]] = lambda video, plan: (),
+        scans: Callable[[str], tuple[tuple[int, int], ...]] = lambda video: (),
     ) -> None:
         self.stores: dict[str, FakeStore] = {}
         self.asks = asks
         self.passes = passes
         self.references = references
+        self.scans = scans
 
     def plan(self, video: str) -> tuple[Pass, ...]:
         return self.passes(video, LENGTHS[video])
@@ -136,6 +143,9 @@ class FakeWorker:
         match call:
             case OpenProject():
                 store = self.world.stores.setdefault(call.video, FakeStore())
+                left = tuple(each for each in self.world.scans(call.video) if each not in store.scanned)
+                if left:
+                    return ProjectReceipt(0.0, (), frozenset(), unscanned=left), None
                 passes = [p for p in self.world.plan(call.video) if not store.masks.keys() >= set(p.chunks)]
                 needed = sorted({chunk for p in passes for chunk in self.world.references(call.video, p)})
                 return ProjectReceipt(0.0, tuple(passes), frozenset(store.masks), tuple(needed)), "spec"
@@ -154,6 +164,11 @@ class FakeWorker:
             case Refer():
                 assert payloads[1] == "spec"
                 return Receipt(0.0), reference(payloads[0])
+            case Scan():
+                return ScanReceipt(0.0, ShotScan(call.start, call.stop, (), None)), None
+            case KeepShots():
+                self.world.stores[call.video].scanned.add((call.scan.start, call.scan.stop))
+                return Receipt(0.0), None
             case Decode():
                 return Receipt(0.0), f"{call.video}:{call.chunk}"
             case Step() if self.world.asks(call.video, call.chunk):

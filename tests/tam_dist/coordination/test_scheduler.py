@@ -6,6 +6,7 @@ import functools
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tam_dist.config import Config, load_config
-from tam_dist.coordination.calls import Call, CloseProject, Decode, OpenPass, Role, Step, WorkerId, Write
-from tam_dist.coordination.events import ChunkCommitted, Event, VideoEnded, VideoReplayed
+from tam_dist.coordination.calls import Call, CloseProject, Decode, OpenPass, Role, Scan, Step, WorkerId, Write
+from tam_dist.coordination.events import ChunkCommitted, Event, ShotsScanned, VideoEnded, VideoReplayed
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
 from tam_dist.errors import StorageError, TamDistError, VideoError
@@ -118,6 +119,10 @@ def referring(video: str, plan: Pass) -> tuple[int, ...]:
     return tuple(chunk for chunk in (0, plan.first - 1, plan.stop) if plan.first and 0 <= chunk < LENGTHS[video])
 
 
+def stretches(video: str) -> tuple[tuple[int, int], ...]:
+    return ((0, 3), (3, 6), (6, 8))
+
+
 class Turmoil:
     """Whatever can happen to a run, drawn from ``rng``: workers die, stay away and answer late, payloads are lost, and users
     stop, cancel, pause and submit again, until ``moves`` are used up.
@@ -128,7 +133,7 @@ class Turmoil:
     ) -> None:
         self.rng, self.moves, self.jobs = rng, moves, {v.project: v for v in videos}
         self.closed: set[str] = set()  # those whose end was or will be written to disk
-        self.world = World(lambda video, chunk: (ord(video) + chunk) % 3 == 0, passes, referring)
+        self.world = World(lambda video, chunk: (ord(video) + chunk) % 3 == 0, passes, referring, stretches)
         self.executor = SimulatedExecutor(self.world, COUNTS, choose=rng.choice, disturb=self.disturb)
         self.scheduler = Scheduler(self.executor, used, self.hear)
         for each in videos:
@@ -246,6 +251,29 @@ def test_passes_of_one_video_run_at_once_and_fills_come_after_what_they_fill() -
     assert sorted(e.chunk for e in commits if e.new) == list(range(12))
     lanes = {(w, c.lane): c.generation for w, c in executor.log if isinstance(c, Decode)}
     assert len(set(lanes.values())) == len(lanes)
+
+
+def test_all_decoders_look_for_cuts_once_before_passes_are_known() -> None:
+    world = World(passes=several, scans=stretches)
+    executor = SimulatedExecutor(world, COUNTS)
+    events = run(world, [job("a", 9)], executor)
+    assert world.stores["a"].masks == world.expected("a", 9)
+    scans = [(worker, call) for worker, call in executor.log if isinstance(call, Scan)]
+    assert [(call.start, call.stop) for _, call in scans] == [*stretches("a")]
+    assert len({worker for worker, _ in scans}) == COUNTS[Role.DECODER]
+    first = next(n for n, (_, call) in enumerate(executor.log) if isinstance(call, OpenPass))
+    assert not any(isinstance(call, Scan) for _, call in executor.log[first:])
+    assert [e.frames for e in events if isinstance(e, ShotsScanned)] == [27, 30, 33, 35]
+
+
+def test_the_longest_segments_start_first() -> None:
+    lengths = [2, 5, 1, 9, 3]
+    edges = [0, *accumulate(lengths)]
+    world = World(passes=lambda video, chunks: tuple(Pass(a, b) for a, b in pairwise(edges)))
+    executor = SimulatedExecutor(world, {**COUNTS, Role.PROPAGATOR: 1})
+    run(world, [job("a", sum(lengths))], executor, config("cluster.sessions_per_propagator=1"))
+    opened = [call.plan.stop - call.plan.first for _, call in executor.log if isinstance(call, OpenPass)]
+    assert opened == sorted(lengths, reverse=True)
 
 
 def test_a_chunk_that_kills_its_workers_is_set_aside_and_the_rest_goes_on() -> None:
