@@ -10,12 +10,16 @@ import ray
 
 from actors.coordinator import find_coordinator
 from actors.driver import run_on_ray
+from storage.project_store import ProjectStore
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
 from tam_dist.coordination.events import Event, SegmentationAsked
+from tam_dist.due import due_work
 from tam_dist.models.runtime import operator_threads
 from tam_dist.running import run_inline
 from tests.actors.corpus import Clip, fingerprints, projects
+from tests.films import film
+from tests.tiny import write_frames
 
 Fingerprints = dict[str, dict[str, str]]
 
@@ -62,5 +66,23 @@ def test_passes_that_run_at_once_give_the_bits_of_those_in_a_row(
         outcome.raise_failure()
     used = replace(alone, cluster=replace(config.cluster, propagators=3, sessions_per_propagator=2))
     for outcome in run_on_ray(projects(videos, tmp_path / "ray", used), used, namespace=namespace):
+        outcome.raise_failure()
+    assert fingerprints(tmp_path / "ray") == fingerprints(tmp_path / "inline")
+
+
+def test_a_film_tracked_by_its_shots_has_the_same_masks(namespace: str, config: Config, tmp_path: Path) -> None:
+    """Four shots, whose cuts two decoders look for, on three propagators; SAM is asked at each cut."""
+    clip = Clip("film", 68, 48, 64, "mixed")
+    videos = {clip: write_frames(tmp_path / "film", film([17, 33, 49], clip.frames))}
+    used = replace(
+        config,
+        tracking=replace(config.tracking, segments="shots", direction="both"),
+        refinement=replace(config.refinement, mode="on", at_cuts=True),
+    )
+    (alone,) = run_inline(projects(videos, tmp_path / "inline", used), used)
+    alone.raise_failure()
+    assert len(due_work(ProjectStore.open(alone.project, write=False)).spec.borders) == 4
+    many = replace(used, cluster=replace(config.cluster, propagators=3))
+    for outcome in run_on_ray(projects(videos, tmp_path / "ray", many), many, namespace=namespace):
         outcome.raise_failure()
     assert fingerprints(tmp_path / "ray") == fingerprints(tmp_path / "inline")
