@@ -137,6 +137,11 @@ class RayExecutor:
         lane.waiting.append((call, payloads))
         self._feed(lane)
 
+    def abandon(self, worker: WorkerId, generation: int) -> None:
+        lane = self._lanes[worker]
+        if lane.down_since is None:
+            lane.actor.abandon.remote(generation)
+
     def wait(self, timeout: float | None) -> Sequence[Completion]:
         deadline = time.monotonic() + (threading.TIMEOUT_MAX / 2 if timeout is None else timeout)
         woken = False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import ray
 
 from tam_dist.config import Config
-from tam_dist.coordination.calls import Call, Payload, Receipt, Role, Worker
+from tam_dist.coordination.calls import Call, Payload, Receipt, Role, Worker, abandon
 from tam_dist.errors import TamDistError
 
 #: A second lane, so that an actor answers while it works.
@@ -82,6 +82,11 @@ class WorkerActor(ABC):
     def ping(self) -> int:
         """The process id, once the worker can take calls."""
         return os.getpid()
+
+    @ray.method(concurrency_group=CONTROL)
+    def abandon(self, generation: int) -> None:
+        """Let a session's call end between two frames, while it runs."""
+        abandon(self._worker, generation)
 
     @ray.method(concurrency_group=CONTROL)
     def stats(self) -> ActorStats:

@@ -31,7 +31,8 @@ class CommitRecord:
     ``prompts`` are the uuids applied in the chunk; ``time`` is seconds since the epoch; ``basis`` is what the masks were made
     from, ``stored`` the digest of the bytes they are stored as (both None in records of versions that did not say);
     ``backward`` is the digest of the backward pass's state after the chunk, where one was stored; ``cuts`` are its frames that
-    begin a shot, None where nobody looked.
+    begin a shot, None where nobody looked. ``edition`` of the track record as of which the masks were made (0: not said), and
+    for how many frames in a row, up to the chunk's last, they agree with those that they replaced (``agreeing``).
     """
 
     chunk: int
@@ -46,6 +47,8 @@ class CommitRecord:
     stored: str | None = None
     backward: str | None = None
     cuts: tuple[int, ...] | None = None
+    edition: int = 0
+    agreeing: int = 0
 
     @classmethod
     def from_json(cls, data: bytes, where: object) -> CommitRecord:
@@ -61,7 +64,8 @@ class CommitRecord:
 
     def same_content(self, other: CommitRecord) -> bool:
         """Whether both stand for the same masks, scores, prompts and state, whenever and however often written."""
-        return replace(self, revision=other.revision, time=other.time, stored=other.stored) == other
+        same = replace(self, revision=other.revision, time=other.time, stored=other.stored)
+        return replace(same, edition=other.edition, agreeing=other.agreeing) == other
 
 
 def labels_digest(labels: LabelArray) -> str:

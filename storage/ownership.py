@@ -19,6 +19,7 @@ _OWN_NAMES = {
     "commits": re.compile(r"\d{8,}\.(json|rewriting)"),
     "checkpoints": re.compile(r"\d{8,}\.safetensors"),
     "checkpoints-backward": re.compile(r"\d{8,}\.safetensors"),
+    "tracks": re.compile(r"\d{8,}\.json"),
     "prompts": re.compile(r"\d{20}-[0-9a-f]{32}\.json"),
 }
 _ARRAYS = ("labels", "quality", "origin", "pts")
@@ -27,7 +28,7 @@ MASKS_MARK = {"made_by": "tam-dist"}
 
 
 def remove_own(folder: Location) -> None:
-    """Remove what is ours in the project's ``commits``, ``checkpoints`` or ``prompts``, and the folder if it is empty then."""
+    """Remove what is ours in one of the project's folders, as ``commits``, and the folder if it is empty then."""
     own = _OWN_NAMES[folder.name]
     _remove_children(folder, [name for name in folder.children() if own.fullmatch(name)])
 

@@ -30,11 +30,22 @@ from storage.masks import MASKS, FrameIndex, FrameRows, MaskStore
 from storage.prompt_log import PROMPTS, PROMPTS_FOLDER, LogEntry, PromptLog, Undo
 from storage.run_state import STATE, ProjectStatus, RunState, read_state, write_state
 from storage.shots import SHOTS, joined, read_shots, write_shots
+from storage.track_record import TRACKS, TrackRecord
 from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
-from tam_dist.types import BoolArray, ChunkResult, FloatArray, LabelArray, Prompt, ShotScan, TrackedObject, UInt8Array
+from tam_dist.types import (
+    BoolArray,
+    ChunkResult,
+    Edition,
+    FloatArray,
+    LabelArray,
+    Prompt,
+    ShotScan,
+    TrackedObject,
+    UInt8Array,
+)
 
 Where = str | os.PathLike[str] | Location
-_REMAINS = frozenset({COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, STATE, SHOTS})
+_REMAINS = frozenset({COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, STATE, SHOTS, TRACKS})
 
 
 class ProjectStore:
@@ -48,6 +59,7 @@ class ProjectStore:
         self._masks = masks
         self._lock = held
         self._prompts = PromptLog(location)
+        self._tracks = TrackRecord(location)
         self._commits = CommitLog(location)
         every, keep = (_tracking_setting(location, manifest, name) for name in ("checkpoint_every", "keep_checkpoints"))
         self._checkpoints = CheckpointStore(location, every=every, keep=keep)
@@ -135,7 +147,7 @@ class ProjectStore:
             (location / STATE).remove()
             (location / SHOTS).remove()
             ownership.remove_masks(location / MASKS)
-            for folder in (COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS_FOLDER):
+            for folder in (COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS_FOLDER, TRACKS):
                 ownership.remove_own(location / folder)
         finally:
             held.release()
@@ -202,6 +214,16 @@ class ProjectStore:
         """Take a prompt back, by appending. Raises :class:`PromptError` where none of that uuid is in force."""
         return self._prompts.undo(uuid, author=author)
 
+    def editions(self) -> tuple[Edition, ...]:
+        """The track record, see :mod:`storage.track_record`."""
+        return self._tracks.read()
+
+    def append_edition(self, edition: Edition) -> None:
+        """Durable when it returns."""
+        with self._writing:
+            self._require_lock()
+            self._tracks.append(edition)
+
     # --- what is done -------------------------------------------------------------------------------------------------
 
     @property
@@ -237,9 +259,12 @@ class ProjectStore:
         found = self._commits.read_all(self.committed if chunks is None else self.committed.intersection(chunks))
         return {chunk: record for chunk, record in found.items() if record is not None}
 
-    def commit(self, result: ChunkResult, checkpoint: bytes | None = None, *, backward: bool = False) -> CommitRecord:
+    def commit(
+        self, result: ChunkResult, checkpoint: bytes | None = None, *, backward: bool = False, agreeing: int = 0
+    ) -> CommitRecord:
         """Store a chunk's masks, and the tracker's state after it, and make them count: all of it or nothing. ``backward``:
-        those stored, completed by a backward pass, and that pass's state; the forward pass's own stays.
+        those stored, completed by a backward pass, and that pass's state; the forward pass's own stays. ``agreeing``: see
+        :class:`CommitRecord`.
 
         A chunk already committed with the same content is left alone, so a commit may be repeated; with other masks it is
         rewritten with the next revision; with the same masks and other scores, prompts, basis or state the revision stays.
@@ -259,9 +284,11 @@ class ProjectStore:
                 checkpoint=None if checkpoint is None or backward else state_digest(checkpoint),
                 prompts=tuple(result.prompts),
                 time=time.time(),
-                basis=result.basis,
+                basis=None if result.basis is None else result.basis.after(result.layer),
                 backward=state_digest(checkpoint) if checkpoint is not None and backward else None,
                 cuts=result.cuts,
+                edition=result.edition,
+                agreeing=agreeing,
             )
             if old is not None:
                 if backward:
@@ -300,17 +327,22 @@ class ProjectStore:
             self._thin(backward=backward)
 
     def checkpoint(
-        self, before_chunk: int, readable: Callable[[bytes], bool] = bool, *, backward: bool = False
+        self,
+        before_chunk: int,
+        readable: Callable[[bytes], bool] = bool,
+        *,
+        backward: bool = False,
+        usable: Callable[[int], bool] | None = None,
     ) -> tuple[int, bytes] | None:
         """The newest usable state to start ``before_chunk`` from, as (chunk after which it was taken, state), else None;
-        ``backward``: of a pass that comes to that chunk from behind.
+        ``backward``: of a pass that comes to that chunk from behind; ``usable``: whether the state after a chunk will do.
 
         A state that is missing, torn, outdated by a rewrite of its chunk or not ``readable`` is passed over for the next older.
         """
         store = self._backward if backward else self._checkpoints
         for number in reversed(store.chunks()):
             chunk = self._mirrored(number) if backward else number
-            before = chunk > before_chunk if backward else chunk < before_chunk
+            before = (chunk > before_chunk if backward else chunk < before_chunk) and (usable is None or usable(chunk))
             record = self._commits.read_all([chunk])[chunk] if before and chunk in self.committed else None
             digest = None if record is None else record.backward if backward else record.checkpoint
             state = None if digest is None else store.read(number, digest)

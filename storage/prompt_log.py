@@ -115,16 +115,7 @@ class PromptLog:
         entries: dict[str, LogEntry] = {}
         for entry in self._read():
             entries.setdefault(entry.uuid, entry)
-        undone: dict[str, str | None] = {}
-        for entry in entries.values():
-            if isinstance(entry, Undo):
-                undone[entry.target] = undone.get(entry.target) or entry.uuid
-            elif isinstance(entry, Redo):
-                undone[entry.target] = None
-        return tuple(
-            replace(entry, undone_by=undone[uuid]) if uuid in undone and isinstance(entry, Prompt | Rename | Retrack) else entry
-            for uuid, entry in entries.items()
-        )
+        return resolved(tuple(entries.values()))
 
     def read(self) -> tuple[Prompt, ...]:
         """The prompts among :meth:`entries`."""
@@ -160,6 +151,22 @@ class PromptLog:
             if content is not None:
                 entries += [decode(line, str(self._folder / name)) for line in content.split(b"\n") if line.strip()]
         return entries
+
+
+def resolved(entries: Sequence[LogEntry]) -> tuple[LogEntry, ...]:
+    """``entries``, in the order of the log, with ``undone_by`` set by the undos and redos among them."""
+    undone: dict[str, str | None] = {}
+    for entry in entries:
+        if isinstance(entry, Undo):
+            undone[entry.target] = undone.get(entry.target) or entry.uuid
+        elif isinstance(entry, Redo):
+            undone[entry.target] = None
+    return tuple(
+        replace(entry, undone_by=undone[entry.uuid])
+        if entry.uuid in undone and isinstance(entry, Prompt | Rename | Retrack)
+        else entry
+        for entry in entries
+    )
 
 
 def active(prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:

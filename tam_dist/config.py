@@ -83,6 +83,7 @@ class TrackingConfig:
     direction: str = MISSING
     segments: str = MISSING
     max_segment: int = MISSING
+    settled_frames: int = MISSING
 
 
 @dataclass

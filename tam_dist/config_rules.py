@@ -34,6 +34,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "tracking.keep_checkpoints": (1, 1_000_000),
     "tracking.keep_bytes": (-1, 2**60),
     "tracking.max_segment": (0, 2**31),
+    "tracking.settled_frames": (0, 1_000_000),
     "credits.decoded_chunks": (1, 1024),
     "credits.writes": (1, 1024),
     "runtime.threads": (0, 1024),
@@ -75,6 +76,7 @@ BEFORE: Mapping[str, Any] = {
     "runtime.precision": "fp32",
     "runtime.encode_ahead": "on",
     "tracking.max_segment": 3000,
+    "tracking.settled_frames": 32,
 }
 #: Settings that there are no more, with the value that everything is still done by. Digests of a project's settings have them.
 GONE: Mapping[str, Any] = {"runtime.autocast": "none"}
@@ -93,7 +95,7 @@ DECIDING = (
     "runtime.deterministic",
 )
 #: Beside those, what a project was made with and a repeated command must agree on.
-KEPT = ("models", "tracking.checkpoint_every", "tracking.keep_checkpoints")
+KEPT = ("models", "tracking.checkpoint_every", "tracking.keep_checkpoints", "tracking.settled_frames")
 
 
 def within(name: str, names: tuple[str, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""What is left to do in a project: a function of its prompt log and its commit records, and of nothing else.
+"""What is left to do in a project: a function of its prompt log, its track record and its commit records, and of nothing else.
 
 A first run, a crash, a shard that was lost and a correction are all the same case: chunks are due, and tracking goes on from
 the newest checkpoint before the first of them.
@@ -7,21 +7,24 @@ the newest checkpoint before the first of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from storage.commits import CommitRecord
 from storage.manifest import Manifest
 from storage.project_store import ProjectStore
-from storage.prompt_log import active
-from tam_dist.config import Config, TrackingConfig, deciding_settings, from_dict
+from storage.prompt_log import LogEntry
+from tam_dist.config import TrackingConfig, deciding_settings, from_dict
+from tam_dist.editions import AskedOf, Tracked, placed, stretches_of
 from tam_dist.errors import SchemaError
 from tam_dist.media.shots import cuts_of, segments_at
+from tam_dist.prompts import objects_in_log
+from tam_dist.tracking.asked import Asked
 from tam_dist.tracking.basis import digest_of, first_frames
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.snapshot import is_readable
-from tam_dist.tracking.spec import SessionSpec, SessionStart
-from tam_dist.types import Cut, Prompt, ShotScan, chunk_count
+from tam_dist.tracking.spec import ReferenceFrames, SessionSpec, SessionStart
+from tam_dist.types import Absent, Cut, Edition, Mask, Prompt, ShotScan, TrackedObject, chunk_count
 
 #: Frames that a decoder looks through for cuts at once: what is found does not depend on it.
 SCAN_FRAMES = 1024
@@ -31,39 +34,56 @@ SHORTEST = 2
 
 @dataclass(frozen=True)
 class DueWork:
-    """``spec`` holds the prompts in force; ``missing`` chunks have no masks, or not all of them since no backward pass has come
-    by yet (``half``); ``stale`` ones were made from something else than is asked for now. What is to be done where there are
-    frames ``unscanned`` (start, stop) is known only when cuts have been looked for there.
+    """What is ``asked`` for; ``missing`` chunks have no masks, or not all of them since a backward pass has not come by yet
+    (``half``); ``stale`` ones were made from something else than is asked for now. ``made`` counts the passes that have made
+    a chunk's masks. ``edition``: the one with which what is new in the log counts, as it does here, that is still to be
+    recorded. What is to be done where there are frames ``unscanned`` (start, stop) is known only when cuts have been
+    looked for there.
     """
 
-    spec: SessionSpec
+    asked: Asked
     missing: frozenset[int]
     stale: frozenset[int]
-    half: frozenset[int] = frozenset()
+    made: Mapping[int, int]
+    edition: Edition | None = None
     unscanned: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def half(self) -> frozenset[int]:
+        return frozenset(chunk for chunk in self.missing if self.made.get(chunk))
 
     @property
     def first(self) -> int:
         """The first chunk due; the number of chunks where none is."""
-        return min(self.missing | self.stale, default=self.spec.chunk_count)
+        return min(self.missing | self.stale, default=self.asked.chunk_count)
 
     @property
     def up_to_date(self) -> frozenset[int]:
-        return frozenset(range(self.spec.chunk_count)) - self.missing - self.stale
+        return frozenset(range(self.asked.chunk_count)) - self.missing - self.stale
 
 
-def due_work(store: ProjectStore) -> DueWork:
-    """As of now. Raises :class:`SchemaError` where the log lacks prompts that masks were made from."""
-    prompts = store.prompts()
-    by_shots = _config(store.manifest).tracking.segments == "shots"
+def due_work(store: ProjectStore, begun: Iterable[int] = ()) -> DueWork:
+    """As of now; ``begun``: chunks that are being made as was asked before. Raises :class:`SchemaError` where the log lacks
+    prompts that masks were made from.
+    """
+    log, editions, records = store.entries(), store.editions(), store.records()
+    prompts = [entry for entry in log if isinstance(entry, Prompt)]
+    by_shots = from_dict(dict(store.manifest.config)).tracking.segments == "shots"
     scans = store.shots() if by_shots else ()
-    spec = session_spec(store.manifest, prompts, scans)
-    records = store.records()
-    half = frozenset(chunk for chunk, record in records.items() if _is_half(record, spec))
-    stale = frozenset(chunk for chunk, record in records.items() if chunk not in half and not _holds(record, spec, prompts))
+    asked_of = asking(store.manifest, log, scans)
+    edition = None
+    if not {entry.uuid for entry in log}.issubset(uuid for each in editions for uuid in each.entries):
+        before = asked_of(editions) if editions else None
+        tracked = {c for c, record in records.items() if before is not None and made_of(record, before, prompts)}
+        edition = placed(log, editions, asked_of, Tracked(frozenset({*tracked, *begun})))
+    asked = asked_of(editions if edition is None else [*editions, edition])
+    made = {chunk: made_of(record, asked, prompts) for chunk, record in records.items()}
+    half = frozenset(chunk for chunk, passes in made.items() if 0 < passes < _layers(asked, chunk))
+    stale = frozenset(chunk for chunk, passes in made.items() if not passes)
     _check_log(store, prompts, [records[chunk] for chunk in sorted(stale)])
-    missing = (frozenset(range(spec.chunk_count)) - records.keys()) | half
-    return DueWork(spec, missing, stale, half, unscanned(scans, spec.frame_count) if by_shots else ())
+    missing = (frozenset(range(asked.chunk_count)) - records.keys()) | half
+    left = unscanned(scans, asked.frame_count) if by_shots else ()
+    return DueWork(asked, missing, stale, made, edition, left)
 
 
 def unscanned(scans: Sequence[ShotScan], frame_count: int) -> tuple[tuple[int, int], ...]:
@@ -78,44 +98,107 @@ def unscanned(scans: Sequence[ShotScan], frame_count: int) -> tuple[tuple[int, i
 
 
 def passes_due(work: DueWork) -> tuple[Pass, ...]:
-    """Those of the video's passes that have something to do."""
-    due = work.missing | work.stale
-    forward = due - work.half
-    return tuple(p for p in work.spec.passes if not (due if p.backward else forward).isdisjoint(p.chunks))
+    """Those of the video's passes that have something to do, in the order in which they store what they make of a chunk."""
+    due, asked, made = work.missing | work.stale, work.asked, work.made
+    return tuple(p for p in asked.passes if any(c in due and made.get(c, 0) <= asked.layer(p, c) for c in p.kept))
 
 
 @dataclass(frozen=True)
 class PassStart:
-    """``next_chunk`` is the one to go on at, ``done`` are the pass's chunks of which all is stored that it makes."""
+    """``next_chunk`` is the one to go on at; ``done`` are the pass's chunks of which all is stored that it makes, ``anew``
+    those of which it replaces what is stored; ``references`` and, by chunk, ``lessons`` are what its session is to be given.
+    """
 
     next_chunk: int
     done: frozenset[int]
+    anew: frozenset[int]
     session: SessionStart
-    references: tuple[int, ...] = ()
+    references: tuple[ReferenceFrames, ...] = ()
+    lessons: Mapping[int, tuple[ReferenceFrames, ...]] | None = None
 
 
-def start_of(store: ProjectStore, spec: SessionSpec, each: Pass) -> PassStart:
-    """Where a pass goes on: behind the newest checkpoint before what is due of it that this version reads, and where there is
-    none, at its first frame.
+def start_of(store: ProjectStore, asked: Asked, each: Pass) -> PassStart:
+    """Where a pass goes on: behind the newest checkpoint before what is due of it that this version reads and that was made
+    from the same, and where there is none, at its first frame.
     """
-    prompts = store.prompts()
-    records = store.records(each.chunks)
-    done = frozenset(
-        chunk
-        for chunk, record in records.items()
-        if _holds(record, spec, prompts) or (not each.backward and _is_half(record, spec))
-    )
-    due = next((chunk for chunk in each.chunks if chunk not in done), each.chunks.stop)
-    newest = store.checkpoint(due, is_readable, backward=each.backward)
-    if newest is None or newest[0] not in each.chunks:
-        return PassStart(each.chunks.start, done, SessionStart(spec, None, each), spec.reference_chunks(each))
+    prompts, records, spec = store.prompts(), store.records(each.chunks), asked.spec_of(each)
+    made = {chunk: made_of(record, asked, prompts) for chunk, record in records.items()}
+    done = frozenset(chunk for chunk in each.kept if made.get(chunk, 0) > asked.layer(each, chunk))
+    anew = frozenset() if each.backward else frozenset(c for c in each.kept if c in records and not made[c])
+    due = next((chunk for chunk in each.kept if chunk not in done), each.chunks.stop)
+    lessons = spec.lessons_of(each)
+    if each.anchor is not None:
+        return PassStart(each.chunks.start, done, anew, SessionStart(spec, None, each, _corrected(store, spec, each)))
+    newest = _newest(store, spec, each, due, {c: made[c] for c, record in records.items() if record.basis is None})
+    if newest is None:
+        return PassStart(each.chunks.start, done, anew, SessionStart(spec, None, each), spec.references(each), lessons)
     chunk, state = newest
-    return PassStart(chunk + each.chunks.step, done, SessionStart(spec, state, each))
+    return PassStart(chunk + each.chunks.step, done, anew, SessionStart(spec, state, each), (), lessons)
 
 
-def session_spec(manifest: Manifest, prompts: Sequence[Prompt], scans: Sequence[ShotScan] = ()) -> SessionSpec:
-    """``prompts``: all of the log's; ``scans``: of a project that is tracked by its shots."""
-    config = _config(manifest)
+def start_before(store: ProjectStore, asked: Asked, chunk: int) -> PassStart:
+    """Where a session goes on that is to track ``chunk`` once more, which changes nothing."""
+    (each,) = (p for p in asked.passes if not p.backward and chunk in p.kept)
+    spec = asked.spec_of(each)
+    newest = _newest(store, spec, each, chunk, {})
+    if newest is None:
+        return PassStart(each.chunks.start, frozenset(), frozenset(), SessionStart(spec, None, each), spec.references(each))
+    return PassStart(newest[0] + 1, frozenset(), frozenset(), SessionStart(spec, newest[1], each))
+
+
+def _newest(
+    store: ProjectStore, spec: SessionSpec, each: Pass, due: int, unsaid: Mapping[int, int]
+) -> tuple[int, bytes] | None:
+    """The newest state that a pass can go on from; ``unsaid``: of masks that do not say what they were made from, how many
+    passes have made them.
+    """
+
+    def usable(chunk: int) -> bool:
+        if chunk not in each.chunks:
+            return False
+        record = store.record(chunk)
+        if record is None or record.basis is None:
+            return unsaid.get(chunk, 0) > 0
+        wanted = spec.basis(chunk)
+        # A backward pass's state depends on what it started from alone, a forward one's not on what came after it.
+        return wanted.made(record.basis) > 0 if each.backward else record.basis.after(0) == wanted.after(0)
+
+    return store.checkpoint(due, is_readable, backward=each.backward, usable=usable)
+
+
+def _corrected(store: ProjectStore, spec: SessionSpec, each: Pass) -> tuple[Prompt, ...]:
+    """What a pass back from a correction starts from: the masks that the forward pass has made of it."""
+    assert each.anchor is not None
+    names = {o.id: o.name for o in spec.objects}
+    labels = store.labels[each.anchor]
+    found = [p for p in spec.prompts_of(each) if isinstance(p.data, Absent)]
+    fusion = spec.fusion(each)
+    for object_id in sorted(fusion.since) if fusion is not None else ():
+        mask = labels == object_id
+        if mask.any():
+            uuid = f"{names[object_id]}@{each.anchor}"
+            found.append(Prompt(uuid, 0.0, "", each.anchor, names[object_id], Mask.from_array(mask)))
+    return tuple(found)
+
+
+# --- what is asked for ---------------------------------------------------------------------------------------------------
+
+
+def asking(manifest: Manifest, log: Sequence[LogEntry], scans: Sequence[ShotScan] = ()) -> AskedOf:
+    """What a project asks for, as a function of its track record; ``scans``: of one that is tracked by its shots."""
+    objects = objects_in_log(manifest.objects, log)
+    base = _base_spec(manifest, objects, scans)
+
+    def asked_of(editions: Sequence[Edition]) -> Asked:
+        stretches = stretches_of(log, editions, replace(base, edition=len(editions)))
+        return Asked(base.width, base.height, base.frame_count, base.chunk_size, objects, stretches, len(editions))
+
+    return asked_of
+
+
+def _base_spec(manifest: Manifest, objects: tuple[TrackedObject, ...], scans: Sequence[ShotScan]) -> SessionSpec:
+    """But for what is prompted."""
+    config = from_dict(dict(manifest.config))
     by_shots = config.tracking.segments == "shots" and not unscanned(scans, manifest.frame_count)
     cuts = cuts_of(scans) if by_shots else None
     deciding = deciding_settings(config)
@@ -126,8 +209,8 @@ def session_spec(manifest: Manifest, prompts: Sequence[Prompt], scans: Sequence[
         height=manifest.source.height,
         frame_count=manifest.frame_count,
         chunk_size=manifest.chunk_size,
-        objects=manifest.objects,
-        prompts=active(prompts),
+        objects=objects,
+        prompts=(),
         propagation=config.propagation,
         refinement=config.refinement,
         weights=digest_of({role: model.sha256 for role, model in manifest.models.items()}),
@@ -149,23 +232,18 @@ def borders_of(tracking: TrackingConfig, frame_count: int, cuts: Sequence[Cut] |
     return tuple(each.first for each in segments_at(cuts, frame_count, size, least=SHORTEST * size, most=longest))
 
 
-def _config(manifest: Manifest) -> Config:
-    return from_dict(dict(manifest.config))
-
-
-def _is_half(record: CommitRecord, spec: SessionSpec) -> bool:
-    """The forward pass's masks hold, and nothing is filled in yet."""
-    wanted = spec.basis(record.chunk)
-    return record.basis != wanted and record.basis == wanted.before_fill
-
-
-def _holds(record: CommitRecord, spec: SessionSpec, prompts: Sequence[Prompt]) -> bool:
+def made_of(record: CommitRecord, asked: Asked, prompts: Sequence[Prompt]) -> int:
+    """How many of the passes that make a chunk's masks have made the stored ones, as ``asked`` for; 0: not even the first."""
     if record.basis is not None:
-        return record.basis == spec.basis(record.chunk)
+        return asked.basis(record.chunk).made(record.basis)
     # Of a version that did not say: up to date with the log as it was then.
-    first = first_frames(prompts, spec.frame_count)
+    first = first_frames(prompts, asked.frame_count)
     later = (p for p in prompts if p.time > record.time)
-    return all(first[p.uuid] >= spec.stop_of(record.chunk) for p in later)
+    return _layers(asked, record.chunk) if all(first[p.uuid] >= asked.stop_of(record.chunk) for p in later) else 0
+
+
+def _layers(asked: Asked, chunk: int) -> int:
+    return 1 + len(asked.basis(chunk).fills)
 
 
 def _check_log(store: ProjectStore, prompts: Sequence[Prompt], stale: Sequence[CommitRecord]) -> None:

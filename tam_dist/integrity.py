@@ -47,8 +47,8 @@ def verify(where: str, checked: Checked | None = None) -> Verdict:
     damaged = damaged_chunks(store, checked)
     return Verdict(
         where=str(store.location),
-        chunks=work.spec.chunk_count,
-        chunk_size=work.spec.chunk_size,
+        chunks=work.asked.chunk_count,
+        chunk_size=work.asked.chunk_size,
         damaged=damaged,
         stale=tuple(sorted(work.stale.difference(damaged))),
         missing=tuple(sorted(work.missing.difference(damaged))),

@@ -6,6 +6,7 @@ Frames are 0-based in presentation order; coordinates are pixels of the source v
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -199,6 +200,35 @@ class TrackedObject:
     colour: tuple[int, int, int]
 
 
+@dataclass(frozen=True)
+class Exemption:
+    """In chunks ``first`` to ``stop`` (exclusive), these ``entries`` of the prompt log (uuids) do not count before chunk
+    ``learn`` (None: not at all), from which on their masks are references. ``lifted``: they count there as in the log.
+    """
+
+    entries: tuple[str, ...]
+    first: int
+    stop: int
+    learn: int | None = None
+    lifted: bool = False
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One line of a project's track record: from here on these ``entries`` of the prompt log count too, but for all
+    ``exemptions`` so far, of which the last that concerns an entry in a chunk decides. ``why`` it was made, in a word;
+    ``time`` is seconds since the epoch.
+
+    The masks are a function of video, prompt log, track record, weights and settings.
+    """
+
+    number: int
+    entries: tuple[str, ...] = ()
+    exemptions: tuple[Exemption, ...] = ()
+    why: str = ""
+    time: float = 0.0
+
+
 # --- asking the segmentation model -----------------------------------------------------------------------------------
 
 
@@ -253,8 +283,8 @@ class Reference:
 @dataclass(frozen=True)
 class Basis:
     """What a chunk's masks were made from, as SHA-256 (hex) of the ``prompts`` in force up to its end, the ``weights``, and
-    the ``settings`` that decide masks; ``fill``: of the prompts that its backward pass starts from, "" where there is none or
-    its masks are not filled in yet. Masks on another basis than that of today are stale.
+    the ``settings`` that decide masks; ``fill``: of what each backward pass that came by started from, in that order, with
+    "+" between, "" where none did. Masks on another basis than that of today are stale.
     """
 
     prompts: str
@@ -263,9 +293,36 @@ class Basis:
     fill: str = ""
 
     @property
-    def before_fill(self) -> Basis:
-        """That of the forward pass's masks alone."""
-        return replace(self, fill="")
+    def fills(self) -> tuple[str, ...]:
+        return tuple(self.fill.split("+")) if self.fill else ()
+
+    def after(self, passes: int) -> Basis:
+        """That of the masks when so many backward passes had come by; 0: of the forward pass's alone.
+
+        >>> Basis("p", "w", "s", "a+b").after(1).fill
+        'a'
+        """
+        return replace(self, fill="+".join(self.fills[:passes]))
+
+    def made(self, stored: Basis) -> int:
+        """How many of the passes that make masks on this basis have made those on the ``stored`` one; 0: not even the first.
+
+        >>> wanted = Basis("p", "w", "s", "a+b")
+        >>> [wanted.made(each) for each in (Basis("q", "w", "s"), wanted.after(0), wanted.after(1), wanted)]
+        [0, 1, 2, 3]
+        """
+        made = len(stored.fills)
+        return 1 + made if self.after(made) == stored else 0
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Objects tracked backwards from the correction on frame ``anchor``: by id, the frame of the mark before that, between
+    which two their masks are fused with those tracked forwards.
+    """
+
+    anchor: int
+    since: Mapping[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,8 +331,10 @@ class ChunkResult:
 
     ``labels`` uint8 or uint16 (n, H, W), 0 background, else the object's id; ``quality`` float32 (n, K) in 0..1, NaN = not
     tracked; ``origin`` uint8 (n, K) of :class:`Origin`; column k belongs to object id k + 1. ``prompts`` are the uuids
-    applied in this chunk; ``basis`` is what they were made from, ``cuts`` the frames that begin a shot, each None where nobody
-    asks.
+    applied in this chunk; ``basis`` is what the chunk's masks are made from in the end, None where nobody asks, as of
+    ``edition`` of the project's track record; these here are what the pass number ``layer`` of those that make them found.
+    ``fusion``: of masks that are to be fused with those there are. ``cuts``: the frames that begin a shot, None where nobody
+    looked.
     """
 
     index: int
@@ -286,6 +345,9 @@ class ChunkResult:
     prompts: tuple[str, ...] = ()
     basis: Basis | None = None
     cuts: tuple[int, ...] | None = None
+    edition: int = 0
+    layer: int = 0
+    fusion: Fusion | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,7 @@ from tam_dist.coordination.calls import (
     Step,
     StepReceipt,
     Write,
+    WriteReceipt,
 )
 from tam_dist.errors import WorkerDiedError
 from tam_dist.tracking.passes import Pass
@@ -124,7 +125,8 @@ class _Session:
             labels[offset] = _pattern(self.state, self.spec)
             quality[offset] = self.state[0] / 255
         origin = np.full((count, objects), Origin.PROPAGATED, np.uint8)
-        return ChunkResult(chunk.index, chunk.start, labels, quality, origin, basis=self.spec.basis(chunk.index))
+        basis = self.spec.basis(chunk.index)
+        return ChunkResult(chunk.index, chunk.start, labels, quality, origin, basis=basis, edition=self.spec.edition)
 
 
 def _pattern(state: bytes, spec: SessionSpec) -> LabelArray:
@@ -231,7 +233,9 @@ class NullWriter:
             case OpenPass():
                 start = SessionStart(self._spec, None, call.plan)
                 return PassReceipt(watch.seconds, call.plan.chunks.start, frozenset()), start
-            case Write() | CloseProject():
+            case Write():
+                return WriteReceipt(watch.seconds), None
+            case CloseProject():
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)
 

@@ -8,7 +8,16 @@ from types import TracebackType
 from typing import Self
 
 from tam_dist.cli.output import clock, count, is_terminal, say
-from tam_dist.coordination.events import ChunkCommitted, Event, ShotsScanned, VideoReplayed, VideoStarted, Waiting, WorkerDied
+from tam_dist.coordination.events import (
+    ChunkCommitted,
+    Event,
+    ShotsScanned,
+    VideoReplanned,
+    VideoReplayed,
+    VideoStarted,
+    Waiting,
+    WorkerDied,
+)
 
 #: Seconds between two plain lines.
 PLAIN_EVERY = 10.0
@@ -79,6 +88,9 @@ class VideoProgress:
                 self._show(event.frames_done)
             case WorkerDied():
                 self._note(f"{self._name}: {event.worker} died")
+            case VideoReplanned():
+                self._note(f"{self._name}: taking up a correction")
+                self._show(event.frames_done)
             case VideoReplayed():
                 self._note(f"{self._name}: going back to the newest checkpoint")
 

@@ -13,8 +13,11 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from tam_dist.tracking.passes import Pass
+from tam_dist.tracking.spec import ReferenceFrames
 from tam_dist.types import ShotScan
 
+#: By chunk, what a pass learns before it.
+Lessons = tuple[tuple[int, tuple[ReferenceFrames, ...]], ...]
 #: Opaque to the scheduler.
 Payload = Any
 
@@ -54,13 +57,39 @@ class Call:
 
 @dataclass(frozen=True)
 class OpenProject(Call):
-    """Writer: take the project's lock and see what is to be done. Receipt: :class:`ProjectReceipt`; payload: SessionSpec."""
+    """Writer: take the project's lock and see what is to be done. Receipt: :class:`ProjectReceipt`; payload: Asked."""
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A pass that is under way: ``next_chunk`` is the first that it has not begun, ``unstored`` are those begun that are yet to
+    be stored.
+    """
+
+    plan: Pass
+    next_chunk: int
+    unstored: frozenset[int]
+
+    @property
+    def begun(self) -> range:
+        """In the order of tracking."""
+        chunks = self.plan.chunks
+        return chunks[: (self.next_chunk - chunks.start) // chunks.step]
+
+
+@dataclass(frozen=True)
+class Replan(Call):
+    """Writer: see what is to be done now that more may be asked for (payload: what was asked so far, an Asked). Receipt:
+    :class:`ProjectReceipt`; payload: Asked.
+    """
+
+    under_way: tuple[UnderWay, ...] = ()
 
 
 @dataclass(frozen=True)
 class OpenPass(Call):
-    """Writer: see where a pass goes on (payload: the SessionSpec that the project's opening gave: what is asked for does not
-    change while a video is tracked). Receipt: :class:`PassReceipt`; payload: SessionStart.
+    """Writer: see where a pass goes on (payload: the Asked that the project's opening or the last replanning gave). Receipt:
+    :class:`PassReceipt`; payload: SessionStart.
     """
 
     plan: Pass
@@ -71,6 +100,18 @@ class OpenSession(Call):
     """Propagator: open a session (payloads: the SessionStart that the pass's opening gave, and for each chunk with references
     that it named, what :class:`Refer` gave).
     """
+
+
+@dataclass(frozen=True)
+class Update(Call):
+    """Propagator: go on with what is asked now (payload: Asked), which is the same as far as the session of ``plan`` came."""
+
+    plan: Pass
+
+
+@dataclass(frozen=True)
+class Learn(Call):
+    """Propagator: take references into the session before its next chunk (payloads: what :class:`Refer` gave)."""
 
 
 @dataclass(frozen=True)
@@ -138,17 +179,19 @@ class Segment(Call):
 
 @dataclass(frozen=True)
 class Refer(Call):
-    """Refiner: the masks that the prompts of a chunk stand for (payloads: FrameChunk, SessionSpec). Payload: tuple of
-    Reference.
-    """
+    """Refiner: the masks that some prompts of a chunk stand for (payloads: FrameChunk, Asked). Payload: tuple of Reference."""
 
-    chunk: int
+    frames: ReferenceFrames
+
+    @property
+    def chunk(self) -> int:
+        return self.frames.chunk
 
 
 @dataclass(frozen=True)
 class Write(Call):
     """Writer: commit a finished chunk, keep its checkpoint (payload: StepResult, with either or both). Masks of a ``backward``
-    pass are filled into those stored.
+    pass are brought together with those stored. Receipt: :class:`WriteReceipt`.
     """
 
     chunk: int
@@ -185,15 +228,18 @@ class Receipt:
 
 @dataclass(frozen=True)
 class ProjectReceipt(Receipt):
-    """``passes`` are those that have something due; ``committed`` the chunks whose stored masks are what the project asks for
-    now; ``references`` those with prompts that passes start from. ``find_cuts``: tracking needs to be told of cuts.
+    """``passes`` are those that have something due, in the order in which they store what they make of a chunk; ``committed``
+    the chunks whose stored masks are what the project asks for now; ``references`` what passes start from. Of a replanning,
+    ``going_on`` are the passes under way of which nothing begun is asked for otherwise, each with what it is still to learn.
+    ``find_cuts``: tracking needs to be told of cuts.
     ``unscanned``: frames (start, stop) to be looked through for cuts before the passes are known; there are none yet, and the
     project is to be opened again.
     """
 
     passes: tuple[Pass, ...]
     committed: frozenset[int]
-    references: tuple[int, ...] = ()
+    references: tuple[ReferenceFrames, ...] = ()
+    going_on: tuple[tuple[Pass, Lessons], ...] = ()
     find_cuts: bool = False
     unscanned: tuple[tuple[int, int], ...] = ()
 
@@ -206,12 +252,22 @@ class ScanReceipt(Receipt):
 @dataclass(frozen=True)
 class PassReceipt(Receipt):
     """``next_chunk``: the first one to track, after the checkpoint handed out; ``done``: the pass's chunks of which all is
-    stored that it makes; ``references``: the chunks whose references its session is to be given.
+    stored that it makes, ``anew`` those that it replaces; ``references``: what its session is to be given when it is opened,
+    ``lessons`` before it tracks a chunk.
     """
 
     next_chunk: int
     done: frozenset[int]
-    references: tuple[int, ...] = ()
+    references: tuple[ReferenceFrames, ...] = ()
+    lessons: Lessons = ()
+    anew: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class WriteReceipt(Receipt):
+    """``settled``: from the next chunk on the stored masks are what is asked for, so the pass need not go on."""
+
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -246,6 +302,13 @@ class Worker(Protocol):
     def close(self) -> None: ...
 
 
+def abandon(worker: Worker | None, generation: int) -> None:
+    """Tell a worker, from another thread, not to go on with a session. Only propagators can be told."""
+    tell = getattr(worker, "abandon", None)
+    if tell is not None:
+        tell(generation)
+
+
 class Executor(Protocol):
     """Runs calls on workers. Calls to one worker run in the order of submission; nothing here blocks but ``wait``.
 
@@ -257,6 +320,12 @@ class Executor(Protocol):
     def workers(self, role: Role) -> Sequence[WorkerId]: ...
 
     def submit(self, worker: WorkerId, call: Call, *payloads: Payload) -> None: ...
+
+    def abandon(self, worker: WorkerId, generation: int) -> None:
+        """Let a propagator end what it is doing for a session as soon as it can, whatever waits before it. The call under way
+        then completes with an error. A word to the wise: where it gets lost, nothing but time is.
+        """
+        ...
 
     def wait(self, timeout: float | None) -> Sequence[Completion]:
         """At least one completion; or none after ``timeout`` seconds, or where a worker came back."""

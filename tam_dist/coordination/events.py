@@ -42,7 +42,9 @@ class VideoStarted(Event):
 
 @dataclass(frozen=True)
 class ChunkDecoded(Event):
-    """``bytes`` of frames are held for the video from now on, until ``ChunkTracked``, ``VideoReplayed`` or ``VideoEnded``."""
+    """``bytes`` of frames are held for the video from now on, until ``ChunkTracked``, ``VideoReplayed``, ``VideoReplanned`` or
+    ``VideoEnded``.
+    """
 
     video: str
     chunk: int
@@ -134,6 +136,14 @@ class VideoReplayed(Event):
     video: str
     chunk: int
     because: Role
+
+
+@dataclass(frozen=True)
+class VideoReplanned(Event):
+    """More is asked for than when the video started: ``frames_done`` are those whose masks are as they are asked for now."""
+
+    video: str
+    frames_done: int
 
 
 @dataclass(frozen=True)

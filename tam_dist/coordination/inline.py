@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from tam_dist.coordination.calls import Call, Completion, Payload, Role, Worker, WorkerId
+from tam_dist.coordination.calls import Call, Completion, Payload, Role, Worker, WorkerId, abandon
 
 #: Makes a worker; called in the worker's own thread, at its first call.
 WorkerFactory = Callable[[], Worker]
@@ -32,6 +32,9 @@ class InlineExecutor:
     def submit(self, worker: WorkerId, call: Call, *payloads: Payload) -> None:
         self._lanes[worker].put(call, payloads)
 
+    def abandon(self, worker: WorkerId, generation: int) -> None:
+        self._lanes[worker].abandon(generation)
+
     def wait(self, timeout: float | None) -> Sequence[Completion]:
         try:
             found = [self._done.get(timeout=timeout)]
@@ -55,12 +58,16 @@ class _Lane:
         self._done = done
         self._calls: queue.SimpleQueue[tuple[Call, tuple[Payload, ...]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
 
     def put(self, call: Call, payloads: tuple[Payload, ...]) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name=str(self._id), daemon=True)
             self._thread.start()
         self._calls.put((call, payloads))
+
+    def abandon(self, generation: int) -> None:
+        abandon(self._worker, generation)
 
     def stop(self) -> None:
         if self._thread is not None:
@@ -69,17 +76,16 @@ class _Lane:
             self._thread = None
 
     def _serve(self) -> None:
-        worker: Worker | None = None
         while (item := self._calls.get()) is not None:
             call, payloads = item
             try:
-                if worker is None:
-                    worker = self._factory()
-                receipt, payload = worker.run(call, *payloads)
+                if self._worker is None:
+                    self._worker = self._factory()
+                receipt, payload = self._worker.run(call, *payloads)
             except Exception as error:  # whatever a worker raises ends its video, not the others
                 self._done.put(Completion(self._id, call, error=error))
             else:
                 self._done.put(Completion(self._id, call, receipt, payload))
             del item, call, payloads  # a chunk must not live on until the next call
-        if worker is not None:
-            worker.close()
+        if self._worker is not None:
+            self._worker.close()

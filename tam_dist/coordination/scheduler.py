@@ -35,6 +35,7 @@ from tam_dist.coordination.calls import (
     Decode,
     Executor,
     KeepShots,
+    Learn,
     OpenPass,
     OpenProject,
     OpenSession,
@@ -43,6 +44,7 @@ from tam_dist.coordination.calls import (
     ProjectReceipt,
     Receipt,
     Refer,
+    Replan,
     Resume,
     Role,
     Scan,
@@ -51,8 +53,10 @@ from tam_dist.coordination.calls import (
     Snapshot,
     Step,
     StepReceipt,
+    Update,
     WorkerId,
     Write,
+    WriteReceipt,
 )
 from tam_dist.coordination.events import (
     CallFinished,
@@ -65,6 +69,7 @@ from tam_dist.coordination.events import (
     SegmentationAsked,
     ShotsScanned,
     VideoEnded,
+    VideoReplanned,
     VideoReplayed,
     VideoStarted,
     WorkerDied,
@@ -125,7 +130,16 @@ class Scheduler:
             self._close(run, VideoState.CANCELLED)
 
     def refresh(self, video: str) -> None:
-        """The video's prompt log has grown. What that changes is done when the video is next opened."""
+        """Take up what the project's log has that is new. What is under way and still as it is asked for goes on."""
+        run = self._runs.get(video)
+        if run is None:
+            return
+        if run.state is VideoState.DONE:
+            self.add(run.job)
+        elif run.state is VideoState.TRACKING and not run.replanning and not run.stopping:
+            self._replan(run)
+        elif run.state not in FINAL:
+            run.outdated = True
 
     def pause(self, video: str) -> None:
         """Submit no further chunk of the video until ``unpause``; its memory stays on the propagators."""
@@ -163,7 +177,7 @@ class Scheduler:
         for run in self._active():
             if run.state is VideoState.STARTING and run.place is None and not self._open(run):
                 return
-            while run.state is VideoState.TRACKING and run.referred and run.waiting and not run.stopping:
+            while run.can_open:
                 if not self._open_pass(run, run.waiting[0]):
                     return
                 run.waiting.pop(0)
@@ -221,6 +235,9 @@ class Scheduler:
         elif each is None and isinstance(call, Scan | KeepShots):
             if run.state is VideoState.STARTING:
                 self._on_scan(call, run, completion.receipt)
+        elif isinstance(call, Replan) and isinstance(completion.receipt, ProjectReceipt):
+            if run.state is VideoState.TRACKING:
+                self._on_replanned(run, completion.receipt, completion.payload)
         elif each is None and isinstance(call, Decode | Refer):
             if run.state is VideoState.TRACKING:
                 self._on_reference(call, run, completion.payload)
@@ -242,6 +259,8 @@ class Scheduler:
             self._open_first(run)
         if run.all_tracked:
             self._tell(VideoStarted(run.job.project, len(run.committed), run.job.spec.chunk_count, run.frames_done))
+        if run.outdated and not run.stopping:
+            self._replan(run)
         self._settle(run)
 
     def _open_first(self, run: VideoRun) -> None:
@@ -279,36 +298,77 @@ class Scheduler:
             run.scanning.discard((call.scan.start, call.scan.stop))
             self._scan(run)
 
+    # --- replanning ----------------------------------------------------------------------------------------------------
+
+    def _replan(self, run: VideoRun) -> None:
+        """Have the project say anew what is due. No chunk is begun meanwhile, so that what it says holds when it is there."""
+        run.replanning, run.outdated = True, False
+        under_way = tuple(each.under_way for each in run.open.values() if each.opened)
+        self._submit(run.writer, Replan(run.job.project, run.generation, under_way), run.asked)
+
+    def _on_replanned(self, run: VideoRun, receipt: ProjectReceipt, asked: Payload) -> None:
+        going_on = dict(receipt.going_on)
+        run.asked, run.replanning = asked, False
+        for generation, each in list(run.open.items()):
+            if each.opened and each.plan in going_on:
+                each.lessons |= dict(going_on[each.plan])
+                self._submit(each.propagator, Update(run.job.project, generation, each.plan), asked)
+            else:
+                self._drop(run, each)
+        run.plan(receipt.passes, receipt.committed)
+        known = {*run.references, *(frames for frames, _ in run.reading.values())}
+        run.referring = [frames for frames in receipt.references if frames not in known]
+        self._refer(run)
+        self._tell(VideoReplanned(run.job.project, run.frames_done))
+        if run.outdated and not run.stopping:
+            self._replan(run)
+        self._advance_all(run)
+
+    def _drop(self, run: VideoRun, each: PassRun) -> None:
+        """Let a pass be that is not asked for any more, or otherwise; its chunk under way ends between two frames."""
+        if each.propagator is not None and each.opened:
+            self._executor.abandon(each.propagator, each.generation)
+        each.let_go()
+        self._forget_session(run, each)
+        del run.open[each.generation]
+
+    # --- references ------------------------------------------------------------------------------------------------------
+
     def _refer(self, run: VideoRun) -> None:
         """Have the frames decoded that passes refer to; their masks are asked for before any pass begins."""
-        while run.referring and not run.stopping and len(run.reading) < self._config.credits.decoded_chunks:
-            chunk = run.referring.pop(0)
-            run.reading[chunk] = None
+        waiting = list(run.referring)
+        for frames in waiting if not run.stopping else ():
+            if len(run.reading) >= self._config.credits.decoded_chunks:
+                return
+            if frames.chunk in run.reading:
+                continue
+            run.referring.remove(frames)
+            run.reading[frames.chunk] = (frames, None)
             job = run.job
-            decoder = self._assignment.decoder(PassRun(Pass(chunk, chunk + 1)), self._active())
+            decoder = self._assignment.decoder(PassRun(Pass(frames.chunk, frames.chunk + 1)), self._active())
             run.decoders.add(decoder)
             size = job.spec.chunk_size
-            self._submit(decoder, Decode(job.project, run.generation, job.uri, job.reader, job.on_damage, size, chunk))
+            self._submit(decoder, Decode(job.project, run.generation, job.uri, job.reader, job.on_damage, size, frames.chunk))
 
     def _on_reference(self, call: Decode | Refer, run: VideoRun, found: Payload) -> None:
+        frames, _ = run.reading[call.chunk]
         if isinstance(call, Decode):
-            run.reading[call.chunk] = found
-            self._submit(self._assignment.refiner(), Refer(call.video, run.generation, call.chunk), found, run.asked)
+            run.reading[call.chunk] = (frames, found)
+            self._submit(self._assignment.refiner(), Refer(call.video, run.generation, frames), found, run.asked)
             return
         del run.reading[call.chunk]
-        run.references[call.chunk] = found
+        run.references[frames] = found
         self._refer(run)
-        if run.referred:
+        if run.referred and run.place is not None:
             self._open_first(run)
-        self._settle(run)
+        self._advance_all(run)
 
     def _on_answer(self, call: Call, run: VideoRun, each: PassRun, done: Completion) -> None:
         match call, done.receipt:
             case OpenPass(), PassReceipt() as receipt:
-                each.start(receipt.next_chunk, receipt.done)
-                run.unblock(each)
+                run.started(each, receipt)
                 self._tell(VideoStarted(run.job.project, len(run.committed), each.next_chunk, run.frames_done))
-                known = [run.references[chunk] for chunk in receipt.references]
+                known = [run.references[frames] for frames in receipt.references]
                 self._submit(each.propagator, OpenSession(run.job.project, each.generation), done.payload, *known)
             case OpenSession(), _:
                 each.opened = True
@@ -331,8 +391,8 @@ class Scheduler:
             case Snapshot(), _:
                 each.saving = False
                 self._write(run, each, call.chunk, done.payload)
-            case Write(), _:
-                self._on_written(call, run, each)
+            case Write(), WriteReceipt(settled=settled):
+                self._on_written(call, run, each, settled=settled)
 
     def _on_tracked(self, call: Step | Resume, run: VideoRun, each: PassRun, step: Payload) -> None:
         each.current = None
@@ -340,19 +400,21 @@ class Scheduler:
         if call.snapshot:
             each.saved = each.at
         self._tell(ChunkTracked(call.video, call.chunk, run.frames_of(call.chunk)))
-        self._write(run, each, call.chunk, step)
+        if call.chunk in each.plan.kept:
+            self._write(run, each, call.chunk, step)
         self._advance(run, each)
 
-    def _on_written(self, call: Write, run: VideoRun, each: PassRun) -> None:
+    def _on_written(self, call: Write, run: VideoRun, each: PassRun, *, settled: bool) -> None:
         each.writing.pop(call.chunk, None)
         run.deaths.pop(call.chunk, None)
         new = run.stored(each, call.chunk)
         self._tell(ChunkCommitted(call.video, call.chunk, run.frames_of(call.chunk), run.frames_done, new))
         if run.state is VideoState.CLOSING:
             self._finish_closing(run)
-        else:
-            run.unblock(each)
-            self._advance(run, each)
+            return
+        if settled:
+            self.refresh(call.video)
+        self._advance(run, each)
 
     # --- what can be done now ------------------------------------------------------------------------------------------
 
@@ -378,7 +440,7 @@ class Scheduler:
 
     def _settle(self, run: VideoRun) -> None:
         """End the video where all is tracked, or where it is to stop and all is saved."""
-        if run.state is not VideoState.TRACKING:
+        if run.state is not VideoState.TRACKING or run.replanning:
             return
         if run.all_tracked:
             self._close(run, VideoState.DONE)
@@ -394,14 +456,26 @@ class Scheduler:
             self._submit(each.decoder, call)
 
     def _step(self, run: VideoRun, each: PassRun) -> None:
-        if each.idle and each.next_chunk in each.decoded and len(each.writing) < self._config.credits.writes:
+        ready = each.idle and each.next_chunk in each.decoded and len(each.writing) < self._config.credits.writes
+        if ready and not run.replanning and not each.held and self._teach(run, each):
             each.current = each.decoded.pop(each.next_chunk)
             call = Step(run.job.project, each.generation, each.next_chunk, self._snapshot_due(run, each))
             self._submit(each.propagator, call, each.current)
             self._decode_ahead(run, each)
 
+    def _teach(self, run: VideoRun, each: PassRun) -> bool:
+        """Give a session the references that it learns before its next chunk; False where they are not there yet."""
+        wanted = each.lessons.get(each.next_chunk, ())
+        if not all(frames in run.references for frames in wanted):
+            return False
+        if wanted:
+            known = [run.references[frames] for frames in wanted]
+            self._submit(each.propagator, Learn(run.job.project, each.generation), *known)
+        each.lessons.pop(each.next_chunk, None)
+        return True
+
     def _snapshot_due(self, run: VideoRun, each: PassRun) -> bool:
-        if each.at == len(each.plan.chunks) - 1:
+        if each.at == len(each.plan.chunks) - 1 or each.plan.anchor is not None or each.next_chunk not in each.plan.kept:
             return False
         counted = run.job.spec.chunk_count - 1 - each.next_chunk if each.plan.backward else each.next_chunk
         return run.stopping or (counted + 1) % self._config.tracking.checkpoint_every == 0
@@ -414,6 +488,8 @@ class Scheduler:
         self._submit(run.writer, Write(run.job.project, each.generation, chunk, each.plan.backward), step)
 
     def _save(self, run: VideoRun, each: PassRun) -> None:
+        if each.plan.anchor is not None or each.plan.chunks[each.at - 1] not in each.plan.kept:
+            each.saved = each.at  # what it made is stored; it starts again where it started
         if each.idle and not each.writing and not each.saving and each.saved < each.at:
             before = each.plan.chunks[each.at - 1]
             each.saved = each.at
@@ -453,6 +529,9 @@ class Scheduler:
         run.state, run.error = state, error
         run.open.clear()
         self._started.pop(run.job.project, None)
+        if run.outdated and state is VideoState.DONE:  # more was asked for while it was being closed
+            self.add(run.job)
+            return
         self._tell(VideoEnded(run.job.project, state.value, error))
 
     # --- failures --------------------------------------------------------------------------------------------------------
@@ -497,7 +576,7 @@ class Scheduler:
         if isinstance(call, Segment) and each is not None:
             self._ask_refiner(each, call)
         elif isinstance(call, Refer):
-            self._submit(self._assignment.refiner(), call, run.reading[call.chunk], run.asked)
+            self._submit(self._assignment.refiner(), call, run.reading[call.chunk][1], run.asked)
         elif isinstance(call, Scan):
             self._submit_scan(run, call)
         elif isinstance(call, Decode) and each is None:

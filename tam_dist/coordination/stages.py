@@ -18,6 +18,7 @@ from tam_dist.coordination.events import (
     StageLoad,
     StagesMeasured,
     VideoEnded,
+    VideoReplanned,
     VideoReplayed,
     VideoStarted,
     WorkerDied,
@@ -68,7 +69,7 @@ class StageAccounts:
                 self._held[event.video][event.chunk] = event.bytes
             case ChunkTracked():
                 self._held[event.video].pop(event.chunk, None)
-            case VideoStarted() | VideoReplayed() | VideoEnded():
+            case VideoStarted() | VideoReplayed() | VideoReplanned() | VideoEnded():
                 self._held.pop(event.video, None)
 
     @property

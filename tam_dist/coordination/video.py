@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tam_dist.coordination.calls import Payload, WorkerId
+from tam_dist.coordination.calls import PassReceipt, Payload, UnderWay, WorkerId
 from tam_dist.tracking.passes import Pass
-from tam_dist.tracking.spec import VideoGrid
+from tam_dist.tracking.spec import ReferenceFrames, VideoGrid
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ class PassRun:
     newest checkpoint, ``end`` of the one after the last that is due; ``done`` are the chunks of which all is stored that the
     pass makes. ``current`` is the chunk with the propagator or waiting for a refiner, ``question`` the step result that the
     refiner is to answer. ``saving``: a snapshot was asked for and is not there yet. ``propagator`` is None while the pass
-    waits for a place. ``lane`` tells the decoder which of the video's readers is the pass's own.
+    waits for a place. ``lane`` tells the decoder which of the video's readers is the pass's own. ``lessons`` are what the
+    session is still to learn, by the chunk before which it does; ``anew`` the chunks whose stored masks are replaced; ``needs``
+    what other passes must have stored before this one can begin.
     """
 
     plan: Pass
@@ -72,6 +74,9 @@ class PassRun:
     current: Payload | None = None
     question: Payload | None = None
     writing: dict[int, Payload] = field(default_factory=dict)
+    lessons: dict[int, tuple[ReferenceFrames, ...]] = field(default_factory=dict)
+    anew: frozenset[int] = frozenset()
+    needs: set[tuple[Pass, int]] = field(default_factory=set)
 
     @property
     def idle(self) -> bool:
@@ -92,12 +97,27 @@ class PassRun:
         chunks = self.plan.chunks
         return chunks[self.at] if self.at < len(chunks) else chunks[-1] + chunks.step
 
-    def start(self, next_chunk: int, done: frozenset[int]) -> None:
+    @property
+    def under_way(self) -> UnderWay:
+        """How far the session has come."""
+        chunks, at = self.plan.chunks, self.at if self.idle else self.at + 1
+        under_way = chunks[self.at : at]
+        return UnderWay(self.plan, chunks.start + at * chunks.step, frozenset({*self.writing, *under_way}))
+
+    @property
+    def held(self) -> bool:
+        """The next chunk waits: whether it has to be made at all shows when those before it, made anew, are stored."""
+        return not self.anew.isdisjoint(self.writing)
+
+    def start(self, receipt: PassReceipt) -> None:
         """What the project said: where to go on, and what is stored already."""
         chunks = self.plan.chunks
-        self.at = self.saved = (next_chunk - chunks.start) // chunks.step
-        self.done = set(done)
-        self.end = next((n + 1 for n in reversed(range(len(chunks))) if chunks[n] not in done), 0)
+        self.at = self.saved = (receipt.next_chunk - chunks.start) // chunks.step
+        self.done = set(receipt.done)
+        self.anew = receipt.anew
+        self.lessons = {chunk: frames for chunk, frames in receipt.lessons if chunk in chunks[self.at :]}
+        wanted = (n + 1 for n in reversed(range(self.plan.skip, len(chunks))) if chunks[n] not in receipt.done)
+        self.end = next(wanted, 0)
 
     def chunks_to_decode(self, credit: int) -> list[int]:
         """Chunks to ask the decoder for now, so that at most ``credit`` are decoded or being decoded ahead of the tracker."""
@@ -125,13 +145,13 @@ class PassRun:
 class VideoRun:
     """Mutable bookkeeping of one life of a video, from its submission to its end; the scheduler alone changes it.
 
-    ``generation`` is that of its calls which are of no pass. Passes are ``waiting`` for a place, or, going backwards, for the
-    forward pass over the same chunks (``blocked``, by their first chunk), or ``open`` (by generation). ``place`` is held for
-    the first of them while the project is being opened; ``asked`` is what the project then said is asked for (SessionSpec).
-    ``committed`` are the chunks whose stored masks are up to date; ``unfilled`` those that a backward pass is still to
-    complete. ``references`` are by chunk, ``referring`` those still to be had, ``reading`` those under way, with their frames
-    once decoded. ``find_cuts``: decoders are to look for them. ``unscanned`` frames (start, stop) are to be looked through for
-    cuts before passes are known, ``scanning`` those under way.
+    ``generation`` is that of its calls which are of no pass. Passes are ``waiting`` for a place, or for others that store the
+    same chunks before (``blocked``, by what is waited for), or ``open`` (by generation). ``place`` is held for the first of
+    them while the project is being opened; ``asked`` is what the project then said is asked for (Asked). ``replanning``: it
+    was asked again; ``outdated``: it has to be. ``committed`` are the chunks whose stored masks are up to date; ``left``
+    counts the passes that still have to store something of the others. ``referring`` are the references still to be had,
+    ``reading`` those under way, by chunk, with their frames once decoded. ``find_cuts``: decoders are to look for them.
+    ``unscanned`` frames (start, stop) are to be looked through for cuts before passes are known, ``scanning`` those under way.
     ``deaths`` counts worker deaths by the chunk they happened on; ``decoders`` are those that may have the video open.
     """
 
@@ -144,17 +164,19 @@ class VideoRun:
     writer: WorkerId | None = None
     decoders: set[WorkerId] = field(default_factory=set)
     asked: Payload | None = None
-    references: dict[int, Payload] = field(default_factory=dict)
-    referring: list[int] = field(default_factory=list)
-    reading: dict[int, Payload] = field(default_factory=dict)
+    replanning: bool = False
+    outdated: bool = False
+    references: dict[ReferenceFrames, Payload] = field(default_factory=dict)
+    referring: list[ReferenceFrames] = field(default_factory=list)
+    reading: dict[int, tuple[ReferenceFrames, Payload]] = field(default_factory=dict)
     find_cuts: bool = False
     unscanned: list[tuple[int, int]] = field(default_factory=list)
     scanning: set[tuple[int, int]] = field(default_factory=set)
     waiting: list[PassRun] = field(default_factory=list)
-    blocked: dict[int, PassRun] = field(default_factory=dict)
+    blocked: dict[tuple[Pass, int], list[PassRun]] = field(default_factory=dict)
     open: dict[int, PassRun] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
-    unfilled: set[int] = field(default_factory=set)
+    left: Counter[int] = field(default_factory=Counter)
     deaths: Counter[int] = field(default_factory=Counter)
     ending: VideoState | None = None
     error: Exception | None = None
@@ -175,6 +197,12 @@ class VideoRun:
         return not self.referring and not self.reading
 
     @property
+    def can_open(self) -> bool:
+        """A pass waits for nothing but a place."""
+        going_on = self.state is VideoState.TRACKING and not self.replanning and not self.stopping
+        return going_on and self.referred and bool(self.waiting)
+
+    @property
     def all_tracked(self) -> bool:
         return not self.open and not self.waiting and not self.blocked
 
@@ -193,42 +221,65 @@ class VideoRun:
         return len(self.committed) * spec.chunk_size - short
 
     def plan(self, passes: tuple[Pass, ...], committed: frozenset[int]) -> None:
-        """What the project said is due; see :class:`tam_dist.coordination.calls.ProjectReceipt`. The longest passes start
-        first, so that the last ones to end are short.
+        """What the project said is due; see :class:`tam_dist.coordination.calls.ProjectReceipt`. Passes that are open go on.
+        The longest start first, so that the last ones to end are short.
         """
         self.committed = set(committed)
-        forward = {each.first for each in passes if not each.backward}
-        for each in passes:
-            if each.backward:
-                self.unfilled.update(each.chunks)
-            if each.backward and each.first in forward:
-                self.blocked[each.first] = PassRun(each)
-            else:
-                self._await(PassRun(each))
-
-    def unblock(self, forward: PassRun) -> None:
-        """Let the backward pass go that waited for ``forward``, if that has come as far."""
-        behind = self.blocked.get(forward.plan.first)
-        if behind is not None and forward.done.issuperset(behind.plan.chunks):
-            self._await(self.blocked.pop(forward.plan.first))
+        self.waiting.clear()
+        self.blocked.clear()
+        self.left.clear()
+        under_way = {each.plan: each for each in self.open.values()}
+        storing: dict[int, list[Pass]] = {}
+        for plan in passes:
+            each = under_way.get(plan) or PassRun(plan)
+            chunks = plan.kept if plan.anchor is None else (*plan.kept, plan.chunks.start)
+            each.needs = {
+                (other, chunk)
+                for chunk in chunks
+                for other in storing.get(chunk, ())
+                if other not in under_way or chunk not in under_way[other].done
+            }
+            for need in each.needs:
+                self.blocked.setdefault(need, []).append(each)
+            if plan not in under_way and not each.needs:
+                self._await(each)
+            for chunk in plan.kept:
+                storing.setdefault(chunk, []).append(plan)
+                self.left[chunk] += chunk not in each.done
 
     def _await(self, each: PassRun) -> None:
         insort(self.waiting, each, key=lambda other: -len(other.plan.chunks))
 
     def stored(self, each: PassRun, chunk: int) -> bool:
         """Take note that what a pass makes of a chunk is stored. Whether that completes it, for the first time."""
-        each.done.add(chunk)
-        if each.plan.backward:
-            self.unfilled.discard(chunk)
-        new = chunk not in self.unfilled and chunk not in self.committed
+        if chunk not in each.plan.kept:
+            return False
+        for other in self.blocked.pop((each.plan, chunk), []):
+            other.needs.discard((each.plan, chunk))
+            if not other.needs:
+                self.waiting.append(other)
+        if chunk not in each.done:
+            each.done.add(chunk)
+            self.left[chunk] -= 1
+        new = self.left[chunk] <= 0 and chunk not in self.committed
         if new:
             self.committed.add(chunk)
         return new
+
+    def started(self, each: PassRun, receipt: PassReceipt) -> None:
+        """A pass has its session; what it had stored before counts."""
+        before = set(each.done)
+        each.start(receipt)
+        found, each.done = each.done, before
+        for chunk in found:
+            self.stored(each, chunk)
+        each.done = found
 
     def begin(self, generation: int) -> None:
         """Forget everything in flight, to open the project."""
         self.generation = generation
         self.place = self.asked = None
+        self.replanning = self.outdated = False
         self.references.clear()
         self.referring.clear()
         self.reading.clear()
@@ -237,5 +288,5 @@ class VideoRun:
         self.waiting.clear()
         self.blocked.clear()
         self.open.clear()
-        self.unfilled.clear()
+        self.left.clear()
         self.state = VideoState.STARTING

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from storage.project_store import ProjectStore
 from tam_dist.config import from_dict
-from tam_dist.due import due_work
+from tam_dist.due import due_work, start_before
 from tam_dist.errors import PromptError
 from tam_dist.inspection.saving import save_figure
 from tam_dist.media.chunks import ChunkReader
@@ -28,7 +28,6 @@ from tam_dist.tracking.assessment import Decision, Observation
 from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.refinement.acceptance import Verdict
 from tam_dist.tracking.session import TrackingSession
-from tam_dist.tracking.snapshot import is_readable
 from tam_dist.types import BoolArray, TrackedObject, UInt8Array
 
 _GROUND, _INK, _DIM = "#131418", "#eceef2", "#8b909c"
@@ -56,7 +55,9 @@ def explain_frame(where: str, number: int) -> Explanation:
     """
     store = ProjectStore.open(where, write=False)
     config = from_dict(dict(store.manifest.config))
-    job, spec = job_of(store), due_work(store).spec
+    job, wanted = job_of(store), due_work(store).asked
+    target = number // wanted.chunk_size
+    spec = wanted.spec_at(min(max(target, 0), wanted.chunk_count - 1))
     if not 0 <= number < spec.frame_count:
         raise PromptError(f"There is no frame {number}: {where} has frames 0 to {spec.frame_count - 1}.")
     models = open_models(config)
@@ -67,15 +68,15 @@ def explain_frame(where: str, number: int) -> Explanation:
         if each.number == number:
             seen.append(each)
 
-    target = number // spec.chunk_size
-    kept = store.checkpoint(target, is_readable)
-    if kept is None:
-        session, first = TrackingSession(spec, models, watch=watch), 0
+    start = start_before(store, wanted, target)
+    over = start.session.over
+    if start.session.checkpoint is None:
+        session = TrackingSession(spec, models, over=over, watch=watch)
     else:
-        session, first = TrackingSession.restore(spec, models, kept[1], watch=watch), kept[0] + 1
+        session = TrackingSession.restore(spec, models, start.session.checkpoint, over=over, watch=watch)
     with open_video(job.uri, reader=job.reader, on_damage=job.on_damage) as video:
         reader = ChunkReader(video, spec.chunk_size)
-        for index in range(first, target + 1):
+        for index in range(start.next_chunk, target + 1):
             chunk = reader.read(index, find_cuts=spec.looks_for_cuts)
             track_chunk(session, chunk, segmenter)
         image = chunk.frames[number - chunk.start]

@@ -23,6 +23,7 @@ from tam_dist.coordination.events import (
     StageLoad,
     StagesMeasured,
     VideoEnded,
+    VideoReplanned,
     VideoStarted,
     Waiting,
 )
@@ -206,6 +207,8 @@ class RunRecorder:
 
     def _on_video(self, event: Event, account: _VideoAccount) -> None:
         match event:
+            case VideoReplanned():
+                _change(account, frames_done=event.frames_done)
             case VideoStarted():
                 self._waiting_for = ""
                 account.began = account.began or self._clock()

@@ -12,6 +12,7 @@ import json
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tam_dist.errors import PromptError
@@ -77,6 +78,81 @@ def fill_digest(objects: Sequence[TrackedObject], prompts: Sequence[Prompt]) -> 
         begin = begins.get(object_id, -1)
         if prompt.frame <= begin if isinstance(prompt.data, Absent) else prompt.frame == begin:
             sha.update(json.dumps([object_id, prompt.frame, prompt.data.kind, _content(prompt.data)]).encode() + b"\n")
+    return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a person corrected on ``frame``: by object id, the frame of the mark before it (a prompt, or the last frame of an
+    absence), up to which the object is tracked back from there. ``digest``: SHA-256 (hex) of what that depends on.
+    """
+
+    frame: int
+    since: Mapping[int, int]
+    digest: str
+
+
+def corrections(objects: Sequence[TrackedObject], prompts: Sequence[Prompt], frames: range) -> tuple[Correction, ...]:
+    """The ones among ``frames`` on which objects were corrected that a person had marked before, in the order in which that
+    was done.
+    """
+    ids = {o.name: o.id for o in objects}
+    marks = _marks(prompts, frames)
+    asked: dict[int, dict[int, int]] = defaultdict(dict)
+    first_asked: dict[int, tuple[float, str]] = {}
+    for prompt in prompts:
+        if prompt.purpose != "correction" or isinstance(prompt.data, Absent) or prompt.object_name not in ids:
+            continue
+        known = marks[prompt.object_name]
+        before = known[: bisect_left(known, prompt.frame)]
+        if before and prompt.frame in known:
+            asked[prompt.frame][ids[prompt.object_name]] = before[-1]
+            when = prompt.time, prompt.uuid
+            first_asked[prompt.frame] = min(when, first_asked.get(prompt.frame, when))
+    return tuple(
+        Correction(frame, asked[frame], _correction_digest(objects, prompts, frame, asked[frame]))
+        for frame in sorted(asked, key=lambda frame: first_asked[frame])
+    )
+
+
+def _marks(prompts: Sequence[Prompt], frames: range) -> dict[str, list[int]]:
+    """By object, the frames that a person marked, ascending; where it is declared absent, the last frame of that counts."""
+    absences: dict[str, list[Absent]] = defaultdict(list)
+    for prompt in prompts:
+        if isinstance(prompt.data, Absent):
+            absences[prompt.object_name].append(prompt.data)
+    marks: dict[str, set[int]] = defaultdict(set)
+    for prompt in prompts:
+        name = prompt.object_name
+        if isinstance(prompt.data, Absent):
+            marks[name].add(prompt.data.last)
+        elif not any(a.first <= prompt.frame <= a.last for a in absences[name]):
+            marks[name].add(prompt.frame)
+    return {name: sorted(found.intersection(frames)) for name, found in marks.items()}
+
+
+def _correction_digest(
+    objects: Sequence[TrackedObject], prompts: Sequence[Prompt], frame: int, since: Mapping[int, int]
+) -> str:
+    names = {o.id: o.name for o in objects}
+    sha = hashlib.sha256(b"fused")
+    for object_id, begin in sorted(since.items()):
+        sha.update(json.dumps([object_id, begin, frame]).encode() + b"\n")
+        for prompt in sorted(prompts, key=_order):
+            if prompt.object_name != names[object_id]:
+                continue
+            between = isinstance(prompt.data, Absent) and prompt.data.first <= frame and prompt.data.last >= begin
+            if between or prompt.frame == frame:
+                sha.update(json.dumps([object_id, prompt.frame, prompt.data.kind, _content(prompt.data)]).encode() + b"\n")
+    return sha.hexdigest()
+
+
+def learnt_digest(before: str, lessons: Sequence[tuple[int, Prompt]]) -> str:
+    """SHA-256 (hex) of what ``before`` stands for and the prompts that were learnt later on, each with the chunk."""
+    sha = hashlib.sha256(before.encode())
+    for chunk, prompt in sorted(lessons, key=lambda each: (each[0], *_order(each[1]))):
+        entry = [chunk, prompt.object_name, prompt.frame, prompt.data.kind, _content(prompt.data)]
+        sha.update(json.dumps(entry).encode() + b"\n")
     return sha.hexdigest()
 
 

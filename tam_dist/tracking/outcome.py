@@ -10,7 +10,18 @@ from torch import Tensor
 
 from tam_dist.tracking.resampling import label_map
 from tam_dist.tracking.spec import SessionSpec
-from tam_dist.types import ChunkResult, FloatArray, FrameChunk, LabelArray, Origin, SegmentedMask, UInt8Array
+from tam_dist.types import (
+    Absent,
+    ChunkResult,
+    FloatArray,
+    FrameChunk,
+    LabelArray,
+    Mask,
+    Origin,
+    Prompt,
+    SegmentedMask,
+    UInt8Array,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +103,16 @@ class ChunkMasks:
         """Frame ``number`` of the video; a frame put twice keeps the later masks."""
         offset = number - self.start
         self.labels[offset], self.quality[offset], self.origin[offset] = frame.labels, frame.quality, frame.origin
+
+    def keep(self, lock: Prompt, object_id: int) -> None:
+        """Give an object in the frame of ``lock`` the mask that this says it has there, whatever was tracked."""
+        offset = lock.frame - self.start
+        self.labels[offset][self.labels[offset] == object_id] = 0
+        if isinstance(lock.data, Mask):
+            self.labels[offset][lock.data.to_array()] = object_id
+        absent = isinstance(lock.data, Absent)
+        self.origin[offset, object_id - 1] = Origin.ABSENT if absent else Origin.PROMPTED
+        self.quality[offset, object_id - 1] = np.nan if absent else 1.0
 
     def result(self) -> ChunkResult:
         return ChunkResult(self.index, self.start, self.labels, self.quality, self.origin, tuple(self.applied))

@@ -36,6 +36,11 @@ class ObjectPrompts:
     def needs_segmentation(self) -> bool:
         return bool(self.points) or self.box is not None
 
+    @property
+    def shows_object(self) -> bool:
+        """There is more than clicks beside it."""
+        return self.mask is not None or self.box is not None or any(positive for _, _, positive in self.points)
+
     def query(self, predicted_logits: FloatArray | None) -> ObjectQuery:
         """What to ask the segmentation model; ``predicted_logits`` (h, w) is the tracker's own mask of the object, if it has
         one.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tam_dist.errors import WorkerDiedError
 from tam_dist.models.precision import Precision
 from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore, Prediction
 from tam_dist.models.xmem.network import XMem
@@ -26,7 +27,16 @@ from tam_dist.tracking.quality.model import QualityScorer, weight_free
 from tam_dist.tracking.resampling import shrink_frames, shrink_mask
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
 from tam_dist.tracking.spec import SessionSpec, propagation_size
-from tam_dist.types import ChunkResult, FloatArray, FrameChunk, Reference, SegmentationRequest, SegmentedMask, StepResult
+from tam_dist.types import (
+    ChunkResult,
+    FloatArray,
+    FrameChunk,
+    Prompt,
+    Reference,
+    SegmentationRequest,
+    SegmentedMask,
+    StepResult,
+)
 
 Answers = tuple[SegmentedMask, ...]
 _Asking = Generator[tuple[SegmentationRequest, ...], Sequence[Answers], Any]
@@ -60,6 +70,7 @@ class TrackingSession:
         *,
         over: Pass | None = None,
         references: Sequence[Reference] = (),
+        given: Sequence[Prompt] | None = None,
         watch: Watcher | None = None,
     ) -> None:
         self._spec = spec
@@ -68,13 +79,14 @@ class TrackingSession:
         self._assessor = Assessor(spec.refinement, models.scorer, (spec.height, spec.width), watch=watch)
         self._size = propagation_size(spec.height, spec.width, spec.propagation.short_side)
         self._over = over or Pass(0, spec.chunk_count)
-        self._plan = (BackwardPlan if self._over.backward else PromptPlan)(
-            spec.objects, spec.prompts_of(self._over), elsewhere=len(spec.borders) > 1
-        )
+        self._given = given
+        self._plan = self._planned()
         self._next_chunk = self._over.chunks.start
         self._running: Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult] | None = None
         self._deferred: list[Question] = []
-        self._learn(references)
+        self._abandoned = False
+        wanted = frozenset(spec.reference_frames(self._over))
+        self._remember([r for r in references if r.frame in wanted], spec.seeded(self._over))
 
     @classmethod
     def restore(
@@ -84,13 +96,14 @@ class TrackingSession:
         snapshot: bytes,
         *,
         over: Pass | None = None,
+        given: Sequence[Prompt] | None = None,
         watch: Watcher | None = None,
     ) -> TrackingSession:
         """A session that continues bit-identically after the chunk that ``snapshot`` was taken behind.
 
         Raises :class:`SchemaError` where the bytes are no snapshot that this version reads.
         """
-        session = cls(spec, models, over=over, watch=watch)
+        session = cls(spec, models, over=over, given=given, watch=watch)
         session._next_chunk, tensors, meta = unpack_snapshot(snapshot)
         session._core.restore({n: t for n, t in tensors.items() if not n.startswith("signals.")}, meta["core"])
         session._assessor.restore(tensors, meta["assessor"], models.device)
@@ -133,6 +146,26 @@ class TrackingSession:
             return StepResult(chunk=finished.value)
         return StepResult(requests=requests)
 
+    # --- between two chunks --------------------------------------------------------------------------------------------
+
+    def update(self, spec: SessionSpec) -> None:
+        """Go on with another ``spec``, which asks for the same as far as has been tracked."""
+        self._spec = spec
+        self._plan = self._planned()
+
+    def learn(self, references: Sequence[Reference]) -> None:
+        """Take note of masks that a person gave elsewhere in the video while this pass was under way."""
+        self._remember(references, self._spec.taught(self._over) | frozenset(self._core.object_ids))
+
+    def abandon(self) -> None:
+        """Let the chunk under way end at its next frame with :class:`WorkerDiedError`; called from another thread."""
+        self._abandoned = True
+
+    def _planned(self) -> PromptPlan:
+        given = self._spec.prompts_of(self._over) if self._given is None else self._given
+        anywhere = len(self._spec.borders) > 1 or self._over.anchor is not None
+        return (BackwardPlan if self._over.backward else PromptPlan)(self._spec.objects, given, elsewhere=anywhere)
+
     # --- one chunk -----------------------------------------------------------------------------------------------------
 
     def _track(self, chunk: FrameChunk) -> Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult]:
@@ -144,6 +177,8 @@ class TrackingSession:
         encoder = ChunkEncoder(self._core, self._in_order(chunk), self._size, batch=batch, ahead=ahead)
         numbers = range(chunk.start, chunk.stop)
         for offset, number in enumerate(reversed(numbers) if self._over.backward else numbers):
+            if self._abandoned:
+                raise WorkerDiedError("The session was abandoned.", running=False)
             if not self._plan.begun(number) and not self._core.object_ids:
                 continue
             prompts = self._plan.at(number)
@@ -156,15 +191,27 @@ class TrackingSession:
             masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), cut)))
             masks.applied.extend(uuid for each in prompts for uuid in each.uuids)
         yield from self._settle_deferred(masks)
+        if not self._over.backward:
+            self._keep_locked(masks, chunk)
         begun = None if cuts is None else tuple(cut for cut in cuts if chunk.start <= cut < chunk.stop)
-        return replace(masks.result(), basis=self._spec.basis(chunk.index), cuts=begun)
+        return self._made_from(replace(masks.result(), cuts=begun))
+
+    def _keep_locked(self, masks: ChunkMasks, chunk: FrameChunk) -> None:
+        ids = {o.name: o.id for o in self._spec.objects}
+        for lock in self._spec.locks:
+            if chunk.start <= lock.frame < chunk.stop:
+                masks.keep(lock, ids[lock.object_name])
+
+    def _made_from(self, result: ChunkResult) -> ChunkResult:
+        spec, over, chunk = self._spec, self._over, result.index
+        layer = spec.layer(over, chunk)
+        return replace(result, basis=spec.basis(chunk), edition=spec.edition, layer=layer, fusion=spec.fusion(over))
 
     @torch.inference_mode()
-    def _learn(self, references: Sequence[Reference]) -> None:
-        """Start from masks given in other segments, as if they had come before the pass's first frame."""
-        seeded, wanted = self._spec.seeded(self._over), frozenset(self._spec.reference_frames(self._over))
-        for each in sorted((r for r in references if r.frame in wanted), key=lambda r: r.frame):
-            masks = {m.object_id: shrink_mask(m.mask, self._size) for m in each.masks if m.object_id in seeded}
+    def _remember(self, references: Sequence[Reference], objects: frozenset[int]) -> None:
+        """Take in masks from elsewhere in the video, as if they had come before the next frame."""
+        for each in sorted(references, key=lambda r: r.frame):
+            masks = {m.object_id: shrink_mask(m.mask, self._size) for m in each.masks if m.object_id in objects}
             if masks:
                 (frame,) = self._core.encode(shrink_frames(each.image[None], self._size))
                 probabilities = self._core.refer(frame, masks)

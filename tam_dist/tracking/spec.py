@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -11,9 +11,9 @@ from itertools import pairwise
 import numpy as np
 
 from tam_dist.config import PropagationConfig, RefinementConfig, refinement_off
-from tam_dist.tracking.basis import PromptDigests, fill_digest, starts
+from tam_dist.tracking.basis import Correction, PromptDigests, corrections, fill_digest, learnt_digest, starts
 from tam_dist.tracking.passes import Direction, Pass
-from tam_dist.types import Absent, Basis, Prompt, TrackedObject, chunk_count
+from tam_dist.types import Absent, Basis, Fusion, Prompt, TrackedObject, chunk_count
 
 #: Above this many objects label maps are uint16 (255 is DAVIS's void label).
 MAX_UINT8_OBJECTS = 254
@@ -40,9 +40,18 @@ class VideoGrid:
 
 
 @dataclass(frozen=True)
+class ReferenceFrames:
+    """Frames of one chunk whose masks passes refer to: by the uuids of the ``prompts`` that count there, absences included."""
+
+    chunk: int
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Segment:
     """Chunks ``first`` to ``stop``, with the prompts given there (and all absences), and where objects begin by these; chunks
-    up to ``fill_stop`` are completed by a backward pass.
+    up to ``fill_stop`` are completed by a backward pass, and those behind a mark that was corrected, by one for each frame
+    with ``corrections``.
     """
 
     first: int
@@ -51,14 +60,17 @@ class _Segment:
     starts: Mapping[int, int]
     fill_stop: int
     fill_digest: str
+    corrections: tuple[Correction, ...]
 
 
 @dataclass(frozen=True)
 class SessionSpec(VideoGrid):
-    """``prompts`` are those in force (none undone). ``direction``: "forward", or "both", with a backward pass before objects'
-    first prompts. ``borders``: the chunks with which segments begin. ``weights`` and ``settings`` are digests of all else
-    that decides the masks; they are recorded, and influence nothing. ``cuts``: the frames that begin a shot, where all of
-    them are known before tracking; else chunks come with theirs.
+    """``prompts`` are those in force (none undone); ``lessons`` those that are learnt only with a chunk, as references;
+    ``locks`` those of locked frames whose masks stay as they are without entering memory.
+    ``direction``: "forward", or "both", with backward passes before objects' first prompts and corrections. ``borders``: the
+    chunks with which segments begin. ``weights`` and ``settings`` are digests of all else that decides the masks; they and
+    the ``edition`` of the track record are recorded, and influence nothing. ``cuts``: the frames that begin a shot,
+    where all of them are known before tracking; else chunks come with theirs.
     """
 
     objects: tuple[TrackedObject, ...]
@@ -69,6 +81,9 @@ class SessionSpec(VideoGrid):
     settings: str = ""
     direction: str = "forward"
     borders: tuple[int, ...] = (0,)
+    lessons: tuple[tuple[int, Prompt], ...] = ()
+    locks: tuple[Prompt, ...] = ()
+    edition: int = 0
     cuts: tuple[int, ...] | None = None
 
     @property
@@ -85,25 +100,80 @@ class SessionSpec(VideoGrid):
         """Whoever decodes a chunk is to look for cuts."""
         return self.asks_at_cuts and self.cuts is None
 
+    # --- what is tracked -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        """All that the video's work consists of; where several cover a chunk, in the order in which its masks are made."""
+        forward = [Pass(each.first, each.stop) for each in self._segments]
+        return (*forward, *(p for each in self._segments for p in self._backward_passes(each)))
+
+    def _backward_passes(self, segment: _Segment) -> list[Pass]:
+        """The one that fills in first, then corrections in the order in which they were made."""
+        found = []
+        if segment.fill_stop > segment.first:
+            found.append(Pass(segment.first, segment.fill_stop, Direction.BACKWARD))
+        for each in segment.corrections:
+            span = self._span(each)
+            found.append(Pass(span.start, span.stop, Direction.BACKWARD, anchor=each.frame))
+        return found
+
+    def _span(self, correction: Correction) -> range:
+        """The chunks between what was corrected and the marks before it, both included."""
+        return range(min(correction.since.values()) // self.chunk_size, correction.frame // self.chunk_size + 1)
+
+    def passes_at(self, chunk: int) -> tuple[Pass, ...]:
+        """Those of the segment that holds ``chunk``, in the order in which its masks are made."""
+        segment = self._segment_at(chunk)
+        return (Pass(segment.first, segment.stop), *self._backward_passes(segment))
+
+    def layers(self, chunk: int) -> tuple[Pass, ...]:
+        """The passes that make a chunk's masks, in that order."""
+        return tuple(each for each in self.passes_at(chunk) if each.first <= chunk < each.stop)
+
+    def layer(self, over: Pass, chunk: int) -> int:
+        """Which of :meth:`layers` a pass makes, that may cover a part of the segment only."""
+        return [(each.direction, each.anchor) for each in self.layers(chunk)].index((over.direction, over.anchor))
+
+    # --- what masks are made from ----------------------------------------------------------------------------------------
+
     def basis(self, chunk: int) -> Basis:
-        """What the masks of ``chunk`` are made from in a session of this spec. Of several segments each depends on all prompts,
+        """What the masks of ``chunk`` are made from in sessions of this spec. Of several segments each depends on all prompts,
         which are references where they are not its own.
         """
-        segment = self._segments[bisect_right(self.borders, chunk) - 1]
-        fill = segment.fill_digest if chunk < segment.fill_stop else ""
+        segment = self._segment_at(chunk)
+        fills = [segment.fill_digest] if chunk < segment.fill_stop else []
+        fills += [each.digest for each in segment.corrections if chunk in self._span(each)]
         stop = self.stop_of(chunk) if len(self.borders) == 1 else self.frame_count
-        return Basis(self._prompt_digests.before(stop), self.weights, self.settings, fill)
+        prompts = self._prompt_digests.before(stop)
+        learnt = [lesson for lesson in self.lessons if lesson[0] <= chunk]
+        if learnt:
+            prompts = learnt_digest(prompts, learnt)
+        return Basis(prompts, self.weights, self.settings, "+".join(fills))
 
-    @property
-    def passes(self) -> tuple[Pass, ...]:
-        """All that the video's work consists of."""
-        forward = [Pass(each.first, each.stop) for each in self._segments]
-        fills = [Pass(s.first, s.fill_stop, Direction.BACKWARD) for s in self._segments if s.fill_stop > s.first]
-        return (*forward, *fills)
+    def fusion(self, over: Pass) -> Fusion | None:
+        """How the masks of a pass are brought together with those that are there; None where they are stored or filled in."""
+        if over.anchor is None:
+            return None
+        (found,) = (each for each in self._segment(over).corrections if each.frame == over.anchor)
+        return Fusion(found.frame, found.since)
+
+    # --- what passes start from ------------------------------------------------------------------------------------------
 
     def prompts_of(self, over: Pass) -> tuple[Prompt, ...]:
-        """The prompts that are given on the frames of the pass's segment, and all absences."""
-        return self._segment(over).prompts
+        """The prompts that are given on the frames of the pass's segment, and all absences; of one that starts from a
+        correction only this.
+        """
+        segment = self._segment(over)
+        if over.anchor is None:
+            return segment.prompts
+        ids = {o.name: o.id for o in self.objects}
+        corrected = (self.fusion(over) or Fusion(0, {})).since
+        return tuple(
+            p
+            for p in segment.prompts
+            if ids[p.object_name] in corrected and (isinstance(p.data, Absent) or p.frame == over.anchor)
+        )
 
     def seeded(self, over: Pass) -> frozenset[int]:
         """Ids of the objects that a pass tracks from its first frame on, by references: those with prompts in other segments.
@@ -111,16 +181,17 @@ class SessionSpec(VideoGrid):
         """
         if over.backward or len(self.borders) == 1:
             return frozenset()
-        own = self._segment(over).starts
-        elsewhere = {i for other in self._segments if other.first != over.first for i in other.starts}
-        return frozenset(elsewhere - own.keys() if self.direction == "both" else elsewhere)
+        own = self._segment(over)
+        elsewhere = {i for other in self._segments if other.first != own.first for i in other.starts}
+        return frozenset(elsewhere - own.starts.keys() if self.direction == "both" else elsewhere)
 
     def reference_frames(self, over: Pass) -> tuple[int, ...]:
         """The prompted frames that a pass starts from, ascending: of its seeded objects, in other segments, the nearest ones
         where there are more than permanent memory holds.
         """
         seeded, names = self.seeded(over), {o.name: o.id for o in self.objects}
-        first, stop = over.first * self.chunk_size, self.stop_of(over.stop - 1)
+        own = self._segment(over)
+        first, stop = own.first * self.chunk_size, self.stop_of(own.stop - 1)
         frames = {
             p.frame
             for p in self.prompts
@@ -129,12 +200,50 @@ class SessionSpec(VideoGrid):
         nearest = sorted(frames, key=lambda f: (first - f if f < first else f - stop + 1, f))
         return tuple(sorted(nearest[: self.propagation.max_permanent_frames]))
 
-    def reference_chunks(self, over: Pass) -> tuple[int, ...]:
-        """Those that hold the pass's references."""
-        return tuple(sorted({frame // self.chunk_size for frame in self.reference_frames(over)}))
+    def references(self, over: Pass) -> tuple[ReferenceFrames, ...]:
+        """What a pass starts from."""
+        return self._reference_frames(self.reference_frames(over), self.prompts)
+
+    def lessons_of(self, over: Pass) -> dict[int, tuple[ReferenceFrames, ...]]:
+        """What a forward pass learns, by the chunk before which it does."""
+        if over.backward:
+            return {}
+        chunks = sorted({chunk for chunk, _ in self.lessons if chunk in over.chunks})
+        given = {chunk: [p for at, p in self.lessons if at == chunk] for chunk in chunks}
+        return {
+            chunk: self._reference_frames({p.frame for p in given[chunk] if not isinstance(p.data, Absent)}, given[chunk])
+            for chunk in chunks
+        }
+
+    def taught(self, over: Pass) -> frozenset[int]:
+        """Ids of the objects that lessons are about, but for those that begin later in the segment by prompts of its own."""
+        ids, own = {o.name: o.id for o in self.objects}, self._segment(over).starts
+        return frozenset(ids[p.object_name] for _, p in self.lessons) - own.keys()
+
+    def _reference_frames(self, frames: Iterable[int], prompts: Sequence[Prompt]) -> tuple[ReferenceFrames, ...]:
+        chosen, by_chunk = frozenset(frames), dict[int, list[str]]()
+        for prompt in sorted(prompts, key=lambda p: (p.frame, p.time, p.uuid)):
+            if not isinstance(prompt.data, Absent) and prompt.frame in chosen:
+                by_chunk.setdefault(prompt.frame // self.chunk_size, []).append(prompt.uuid)
+        for prompt in self.prompts:
+            for chunk, uuids in by_chunk.items():
+                inside = range(chunk * self.chunk_size, self.stop_of(chunk))
+                if isinstance(prompt.data, Absent) and prompt.data.first < inside.stop and prompt.data.last >= inside.start:
+                    uuids.append(prompt.uuid)
+        return tuple(ReferenceFrames(chunk, tuple(uuids)) for chunk, uuids in sorted(by_chunk.items()))
+
+    # --- segments --------------------------------------------------------------------------------------------------------
+
+    def segment_at(self, chunk: int) -> range:
+        """The chunks of the segment that holds ``chunk``."""
+        segment = self._segment_at(chunk)
+        return range(segment.first, segment.stop)
+
+    def _segment_at(self, chunk: int) -> _Segment:
+        return self._segments[bisect_right(self.borders, chunk) - 1]
 
     def _segment(self, over: Pass) -> _Segment:
-        return self._segments[self.borders.index(over.first)]
+        return self._segment_at(over.first)
 
     @cached_property
     def _segments(self) -> tuple[_Segment, ...]:
@@ -144,10 +253,12 @@ class SessionSpec(VideoGrid):
         frames = range(first * self.chunk_size, self.stop_of(stop - 1))
         prompts = tuple(p for p in self.prompts if isinstance(p.data, Absent) or p.frame in frames)
         begins = starts(self.objects, prompts)
-        last = max(begins.values(), default=frames.start) if self.direction == "both" else frames.start
+        both = self.direction == "both"
+        last = max(begins.values(), default=frames.start) if both else frames.start
         fill_stop = last // self.chunk_size + 1 if last > frames.start else first
         digest = fill_digest(self.objects, prompts) if fill_stop > first else ""
-        return _Segment(first, stop, prompts, begins, fill_stop, digest)
+        corrected = corrections(self.objects, (*prompts, *self.locks), frames) if both else ()
+        return _Segment(first, stop, prompts, begins, fill_stop, digest, corrected)
 
     @cached_property
     def _prompt_digests(self) -> PromptDigests:
@@ -156,13 +267,14 @@ class SessionSpec(VideoGrid):
 
 @dataclass(frozen=True)
 class SessionStart:
-    """What a session is opened from: the spec, the state to go on from (None: from the pass's first frame), and the pass (None:
-    forwards over the whole video).
+    """What a session is opened from: the spec, the state to go on from (None: from the pass's first frame), the pass (None:
+    forwards over the whole video), and the prompts where they are not those of the spec (``given``).
     """
 
     spec: SessionSpec
     checkpoint: bytes | None = None
     over: Pass | None = None
+    given: tuple[Prompt, ...] | None = None
 
 
 def label_dtype(object_count: int) -> np.dtype:

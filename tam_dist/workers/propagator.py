@@ -6,8 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tam_dist.config import Config
-from tam_dist.coordination.calls import Call, CloseSession, OpenSession, Payload, Receipt, Resume, Snapshot, Step, StepReceipt
+from tam_dist.coordination.calls import (
+    Call,
+    CloseSession,
+    Learn,
+    OpenSession,
+    Payload,
+    Receipt,
+    Resume,
+    Snapshot,
+    Step,
+    StepReceipt,
+    Update,
+)
 from tam_dist.errors import WorkerDiedError
+from tam_dist.tracking.asked import Asked
 from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.session import TrackingSession
 from tam_dist.tracking.spec import SessionStart
@@ -37,18 +50,30 @@ class PropagatorWorker:
             case Snapshot():
                 snapshot = self._session(call).snapshot()
                 return Receipt(watch.seconds), StepResult(checkpoint=snapshot)
+            case Update():
+                asked: Asked = payloads[0]
+                self._session(call).update(asked.spec_of(call.plan))
+                return Receipt(watch.seconds), None
+            case Learn():
+                self._session(call).learn([each for found in payloads for each in found])
+                return Receipt(watch.seconds), None
             case CloseSession():
                 self._sessions.pop(call.generation, None)
                 return Receipt(watch.seconds), None
         raise unexpected(self, call)
+
+    def abandon(self, generation: int) -> None:
+        session = self._sessions.get(generation)
+        if session is not None:
+            session.abandon()
 
     def close(self) -> None:
         self._sessions.clear()
 
     def _open(self, start: SessionStart, references: Sequence[Reference]) -> TrackingSession:
         if start.checkpoint is None:
-            return TrackingSession(start.spec, self._models, over=start.over, references=references)
-        return TrackingSession.restore(start.spec, self._models, start.checkpoint, over=start.over)
+            return TrackingSession(start.spec, self._models, over=start.over, references=references, given=start.given)
+        return TrackingSession.restore(start.spec, self._models, start.checkpoint, over=start.over, given=start.given)
 
     def _session(self, call: Call) -> TrackingSession:
         """The call's session. A call that reaches a restarted worker must not run on an empty state: the

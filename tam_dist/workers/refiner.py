@@ -6,8 +6,8 @@ from tam_dist.config import Config
 from tam_dist.coordination.calls import Call, Payload, Receipt, Refer, Segment
 from tam_dist.models.sam.opening import open_segmenter
 from tam_dist.models.sam.rounds import segment_in_rounds
+from tam_dist.tracking.asked import Asked
 from tam_dist.tracking.references import Ask, references_in
-from tam_dist.tracking.spec import SessionSpec
 from tam_dist.types import FrameChunk, SegmentationRequest, SegmentedMask, StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
@@ -24,10 +24,10 @@ class RefinerWorker:
             case Segment(), FrameChunk() as chunk, StepResult(requests=requests) if requests:
                 answers = tuple(self._answer(call.video, chunk, request) for request in requests)
                 return Receipt(watch.seconds), answers
-            case Refer(), FrameChunk() as chunk, SessionSpec() as spec:
+            case Refer(frames=frames), FrameChunk() as chunk, Asked() as asked:
                 key = call.video
                 ask: Ask = lambda image, number, query: segment_in_rounds(self._segmenter, image, query, (key, number))  # noqa: E731
-                return Receipt(watch.seconds), references_in(spec, chunk, ask)
+                return Receipt(watch.seconds), references_in(asked, chunk, frames.prompts, ask)
         raise unexpected(self, call)
 
     def _answer(self, video: str, chunk: FrameChunk, request: SegmentationRequest) -> tuple[SegmentedMask, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import cast
 
@@ -12,17 +13,24 @@ from tam_dist.coordination.calls import (
     Call,
     CloseProject,
     KeepShots,
+    Lessons,
     OpenPass,
     OpenProject,
     PassReceipt,
     Payload,
     ProjectReceipt,
     Receipt,
+    Replan,
     Write,
+    WriteReceipt,
 )
-from tam_dist.due import due_work, passes_due, start_of
+from tam_dist.due import DueWork, due_work, passes_due, start_of
 from tam_dist.errors import ProjectLockedError, StorageError
-from tam_dist.tracking.fill import filled, of_stored
+from tam_dist.settling import agreeing_with_stored, settle
+from tam_dist.tracking.asked import Asked
+from tam_dist.tracking.fill import filled, fused, of_stored
+from tam_dist.tracking.passes import Pass
+from tam_dist.tracking.spec import ReferenceFrames, SessionSpec
 from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
@@ -50,25 +58,30 @@ class WriterWorker:
         match call:
             case OpenProject():
                 store = self._store(call.video, patience=self._patience)
-                work = due_work(store)
+                work = _plan(store, ())
                 store.set_state("running")
                 if work.unscanned:
                     return ProjectReceipt(watch.seconds, (), frozenset(), unscanned=work.unscanned), None
                 passes = passes_due(work)
-                needed = tuple(sorted({chunk for each in passes for chunk in work.spec.reference_chunks(each)}))
-                store.borders = work.spec.borders
-                return ProjectReceipt(watch.seconds, passes, work.up_to_date, needed, work.spec.looks_for_cuts), work.spec
+                return _receipt(watch, work, passes), work.asked
+            case Replan():
+                store = self._store(call.video)
+                work = _plan(store, [chunk for each in call.under_way for chunk in each.begun])
+                passes = passes_due(work)
+                going_on = _going_on(call, payloads[0], work, passes)
+                return replace(_receipt(watch, work, passes), going_on=going_on), work.asked
             case OpenPass():
-                store, spec = self._store(call.video), payloads[0]
-                store.borders = spec.borders
-                start = start_of(store, spec, call.plan)
-                return PassReceipt(watch.seconds, start.next_chunk, start.done, start.references), start.session
+                store, asked = self._store(call.video), payloads[0]
+                store.borders = asked.borders
+                start = start_of(store, asked, call.plan)
+                lessons = tuple((start.lessons or {}).items())
+                receipt = PassReceipt(watch.seconds, start.next_chunk, start.done, start.references, lessons, start.anew)
+                return receipt, start.session
             case KeepShots():
                 self._store(call.video).keep_shots(call.scan)
                 return Receipt(watch.seconds), None
             case Write():
-                self._write(self._store(call.video), call, payloads[0])
-                return Receipt(watch.seconds), None
+                return WriteReceipt(watch.seconds, self._write(self._store(call.video), call, payloads[0])), None
             case CloseProject():
                 self._close_project(call)
                 return Receipt(watch.seconds), None
@@ -92,23 +105,37 @@ class WriterWorker:
             store.close()
 
     @staticmethod
-    def _write(store: ProjectStore, call: Write, step: StepResult) -> None:
-        """Whatever comes again, or late, changes nothing: a chunk whose masks are filled in stays as it is."""
+    def _write(store: ProjectStore, call: Write, step: StepResult) -> bool:
+        """Whatever comes again, or late, changes nothing: a chunk that a later pass has completed stays as it is. Returns
+        whether what lies behind may stay.
+        """
         result, record = step.chunk, store.record(call.chunk)
-        basis = None if result is None else result.basis
-        whole = basis is not None and bool(basis.fill) and record is not None and record.basis == basis
-        if result is None or whole:
+        if result is None:
             if step.checkpoint is not None:
                 store.attach_checkpoint(call.chunk, step.checkpoint, backward=call.backward)
-        elif not call.backward:
-            store.commit(replace(result, basis=None if basis is None else basis.before_fill), step.checkpoint)
-        else:
-            if record is None or basis is None or record.basis != basis.before_fill:
-                raise StorageError(f"{store.location}: chunk {call.chunk} is gone or was changed meanwhile: resume it.")
+            return False
+        made = 0 if result.basis is None or record is None or record.basis is None else result.basis.made(record.basis)
+        if made > result.layer + 1:
+            if step.checkpoint is not None:
+                store.attach_checkpoint(call.chunk, step.checkpoint, backward=call.backward)
+        elif not result.layer:
+            anew = record is not None and not made
+            agreeing = agreeing_with_stored(store, result) if anew else 0
+            new = store.commit(result, step.checkpoint, agreeing=agreeing)
+            edition = settle(store, new)
+            if edition is not None:
+                store.append_edition(edition)
+            return edition is not None
+        elif record is None or made < result.layer:
+            raise StorageError(f"{store.location}: chunk {call.chunk} is gone or was changed meanwhile: resume it.")
+        elif made == result.layer:
             frames = slice(result.start, result.start + len(result.labels))
-            stored = of_stored(store.labels[frames], store.quality[frames], store.origin[frames], result)
-            merged = filled(replace(stored, prompts=record.prompts), result)
+            stored = of_stored(store.labels[frames], store.quality[frames], store.origin[frames], result, record.prompts)
+            merged = filled(stored, result) if result.fusion is None else fused(stored, result, result.fusion)
             store.commit(merged, step.checkpoint, backward=True)
+        elif step.checkpoint is not None:
+            store.attach_checkpoint(call.chunk, step.checkpoint, backward=call.backward)
+        return False
 
     def _store(self, project: str, *, patience: float = 0.0) -> ProjectStore:
         deadline = time.monotonic() + patience
@@ -120,3 +147,51 @@ class WriterWorker:
                     raise
                 time.sleep(_LOOK_EVERY)
         return self._stores[project]
+
+
+def _plan(store: ProjectStore, begun: Iterable[int]) -> DueWork:
+    """What is due, and what is new in the log put on record before any masks depend on it."""
+    work = due_work(store, begun)
+    if work.edition is not None:
+        store.append_edition(work.edition)
+    new = work.asked.objects[len(store.manifest.objects) :]
+    if new:
+        store.add_objects(new)
+    store.borders = work.asked.borders
+    return work
+
+
+def _receipt(watch: Stopwatch, work: DueWork, passes: tuple[Pass, ...]) -> ProjectReceipt:
+    find_cuts = work.asked.spec_at(0).looks_for_cuts
+    return ProjectReceipt(watch.seconds, passes, work.up_to_date, _references(work, passes), find_cuts=find_cuts)
+
+
+def _references(work: DueWork, passes: Iterable[Pass]) -> tuple[ReferenceFrames, ...]:
+    """All that passes start from or will learn."""
+    found: dict[ReferenceFrames, None] = {}
+    for each in passes:
+        spec = work.asked.spec_of(each)
+        found.update(dict.fromkeys(spec.references(each)))
+        found.update(dict.fromkeys(frames for given in spec.lessons_of(each).values() for frames in given))
+    return tuple(sorted(found, key=lambda frames: (frames.chunk, frames.prompts)))
+
+
+def _going_on(call: Replan, before: Asked, work: DueWork, passes: tuple[Pass, ...]) -> tuple[tuple[Pass, Lessons], ...]:
+    """The passes under way that are still asked for, with all that they have begun as it is asked for now."""
+    found = []
+    for each in call.under_way:
+        plan, begun = each.plan, each.begun
+        if plan not in passes:
+            continue
+        old, new = before.spec_of(plan), work.asked.spec_of(plan)
+        stored = [chunk for chunk in begun if chunk in plan.kept and chunk not in each.unstored]
+        holds = all(work.made.get(chunk, 0) > new.layer(plan, chunk) for chunk in stored)
+        if holds and old.fusion(plan) == new.fusion(plan) and all(_same_layer(old, new, plan, chunk) for chunk in begun):
+            lessons = tuple((chunk, frames) for chunk, frames in new.lessons_of(plan).items() if chunk not in begun)
+            found.append((plan, lessons))
+    return tuple(found)
+
+
+def _same_layer(old: SessionSpec, new: SessionSpec, plan: Pass, chunk: int) -> bool:
+    bases = [spec.basis(chunk).after(spec.layer(plan, chunk)) for spec in (old, new)]
+    return bases[0] == bases[1]

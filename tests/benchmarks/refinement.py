@@ -91,7 +91,7 @@ def bound(sequence: VideoSequence, prompts: list[Prompt], config: Config, folder
     truths = [sequence.labels(i) == 1 for i in range(len(sequence.label_files()))]
     with open_video(sequence.frames) as reader:
         frames = reader.read(0, len(truths))
-    spec = due_work(ProjectStore.open(job.project, write=False)).spec
+    spec = due_work(ProjectStore.open(job.project, write=False)).asked.spec_at(0)
     with torch.inference_mode():
         labels = track_video(
             TrackingSession(spec, models), Video(sequence.name, frames, np.stack(truths), truths[0]), Oracle(truths)

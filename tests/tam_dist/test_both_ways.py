@@ -68,6 +68,6 @@ def test_what_a_backward_pass_starts_from_decides_what_is_due(ways: list[tam_dis
     store = ProjectStore.open(ways[1].location, write=False)
     work = due_work(store)
     assert not work.missing | work.stale
-    assert [len(each.chunks) for each in work.spec.passes] == [6, 4]
+    assert [len(each.chunks) for each in work.asked.passes] == [6, 4]
     records = store.records()
     assert [bool(records[chunk].basis and records[chunk].basis.fill) for chunk in range(6)] == [True] * 4 + [False] * 2

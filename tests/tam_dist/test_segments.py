@@ -50,7 +50,7 @@ def test_every_frame_is_reached_from_prompts_in_other_segments(segmented: tam_di
 
 
 def test_what_is_tracked_where_follows_from_prompts_and_settings_alone(segmented: tam_dist.Project) -> None:
-    spec = due_work(ProjectStore.open(segmented.location, write=False)).spec
+    spec = due_work(ProjectStore.open(segmented.location, write=False)).asked.spec_at(0)
     forward = (Pass(0, 2), Pass(2, 4), Pass(4, 6))
     back = (Pass(2, 4, Direction.BACKWARD), Pass(4, 6, Direction.BACKWARD))
     assert spec.passes == (*forward, *back)

@@ -59,11 +59,11 @@ def test_segments_are_the_shots_and_all_of_them_are_reached(by_shots: tam_dist.P
     assert (scan.start, scan.stop, [cut.frame for cut in scan.cuts]) == (0, FRAMES, CUTS)
     work = due_work(store)
     assert work.up_to_date == frozenset(range(9))
-    assert work.spec.borders == SEGMENTS
-    assert work.spec.cuts == tuple(CUTS)
-    forward = [each for each in work.spec.passes if not each.backward]
+    assert work.asked.borders == SEGMENTS
+    assert work.asked.spec_at(0).cuts == tuple(CUTS)
+    forward = [each for each in work.asked.passes if not each.backward]
     assert forward == [Pass(0, 2), Pass(2, 4), Pass(4, 6), Pass(6, 9)]
-    assert [work.spec.reference_frames(each) for each in forward] == [(36, 40), (36, 40), (), (36, 40)]
+    assert [work.asked.spec_at(0).reference_frames(each) for each in forward] == [(36, 40), (36, 40), (), (36, 40)]
     assert (np.asarray(by_shots.origin[:]) != Origin.UNTRACKED).all()
     assert [cut for chunk in range(9) for cut in store.records()[chunk].cuts or ()] == CUTS
 
@@ -111,7 +111,7 @@ def test_a_damaged_list_of_shots_is_named(video: Path, settings: list[str], tmp_
 
 def test_long_shots_are_cut_and_a_length_below_a_chunk_is_refused(video: Path, settings: list[str], tmp_path: Path) -> None:
     long = tam_dist.track(video, prompts(), out=tmp_path / "p", settings=[*settings, "tracking.max_segment=20"])
-    assert due_work(ProjectStore.open(long.location, write=False)).spec.borders == (0, 2, 4, 6, 7)
+    assert due_work(ProjectStore.open(long.location, write=False)).asked.borders == (0, 2, 4, 6, 7)
     with pytest.raises(ConfigError, match=r"tracking\.max_segment \(5\) must be 0 or at least tracking\.chunk_size"):
         tam_dist.track(video, prompts(), out=tmp_path / "q", settings=[*settings, "tracking.max_segment=5"])
 
@@ -128,7 +128,7 @@ def test_films_of_one_shot_or_hardly_more_are_tracked_whole(
         for how in ("whole", "shots")
     ]
     assert np.array_equal(found[0].labels[:], found[1].labels[:])
-    assert due_work(ProjectStore.open(found[1].location, write=False)).spec.borders == (0,)
+    assert due_work(ProjectStore.open(found[1].location, write=False)).asked.borders == (0,)
 
 
 def test_what_is_stored_is_plain(by_shots: tam_dist.Project) -> None:

@@ -36,9 +36,11 @@ from tam_dist.coordination.calls import (
     StepReceipt,
     WorkerId,
     Write,
+    WriteReceipt,
 )
 from tam_dist.errors import PayloadLostError, WorkerDiedError
 from tam_dist.tracking.passes import Pass
+from tam_dist.tracking.spec import ReferenceFrames
 from tam_dist.types import ShotScan
 
 #: Chunks by video: what a project knows of it.
@@ -148,7 +150,8 @@ class FakeWorker:
                     return ProjectReceipt(0.0, (), frozenset(), unscanned=left), None
                 passes = [p for p in self.world.plan(call.video) if not store.masks.keys() >= set(p.chunks)]
                 needed = sorted({chunk for p in passes for chunk in self.world.references(call.video, p)})
-                return ProjectReceipt(0.0, tuple(passes), frozenset(store.masks), tuple(needed)), "spec"
+                wanted = tuple(ReferenceFrames(chunk, ()) for chunk in needed)
+                return ProjectReceipt(0.0, tuple(passes), frozenset(store.masks), wanted), "spec"
             case OpenPass():
                 assert payloads == ("spec",)
                 store, plan = self.world.stores[call.video], call.plan
@@ -156,7 +159,8 @@ class FakeWorker:
                 needed = self.world.references(call.video, plan) if newest is None else ()
                 chunk, state = newest or (plan.chunks.start - plan.chunks.step, start_of(plan))
                 after = chunk + plan.chunks.step
-                return PassReceipt(0.0, after, store.done(plan), tuple(needed)), (plan, after, state)
+                wanted = tuple(ReferenceFrames(chunk, ()) for chunk in needed)
+                return PassReceipt(0.0, after, store.done(plan), wanted), (plan, after, state)
             case OpenSession():
                 plan, after, state = payloads[0]
                 self.sessions[call.generation] = (plan, after, state + "".join(payloads[1:]))
@@ -187,7 +191,7 @@ class FakeWorker:
                 return Receipt(0.0), FakeStep(None, self._held(call)[2])
             case Write():
                 self._write(call, payloads[0])
-                return Receipt(0.0), None
+                return WriteReceipt(0.0), None
             case CloseProject():
                 store = self.world.stores.setdefault(call.video, FakeStore())
                 store.state, store.reason = call.state, call.reason
@@ -262,6 +266,8 @@ class SimulatedExecutor:
 
     def submit(self, worker: WorkerId, call: Call, *payloads: Payload) -> None:
         self.queues[worker].append((call, payloads))
+
+    def abandon(self, worker: WorkerId, generation: int) -> None: ...
 
     def wait(self, timeout: float | None) -> Sequence[Completion]:
         busy = [w for w, q in self.queues.items() if (q or self.on_the_way[w]) and self._can_answer(w)]

@@ -54,7 +54,7 @@ def job(tiny_video: Path, config: Config, tmp_path: Path) -> VideoJob:
 
 
 def start_of(job: VideoJob) -> SessionStart:
-    return SessionStart(due_work(ProjectStore.open(job.project, write=False)).spec)
+    return SessionStart(due_work(ProjectStore.open(job.project, write=False)).asked.spec_at(0))
 
 
 def decode(job: VideoJob, chunk: int) -> Decode:
@@ -132,24 +132,24 @@ def result(chunk: int) -> ChunkResult:
 
 def test_the_writer_commits_hands_out_checkpoints_and_frees_the_lock(job: VideoJob) -> None:
     writer = WriterWorker()
-    receipt, spec = writer.run(OpenProject(job.project, 0))
+    receipt, asked = writer.run(OpenProject(job.project, 0))
+    spec = asked.spec_at(0)
     whole = Pass(0, 6)
     assert receipt == ProjectReceipt(receipt.seconds, passes=(whole,), committed=frozenset())
-    assert spec == start_of(job).spec
     assert [p.object_name for p in spec.prompts] == ["cat", "dog"]
-    receipt, start = writer.run(OpenPass(job.project, 1, whole), spec)
+    receipt, start = writer.run(OpenPass(job.project, 1, whole), asked)
     assert receipt == PassReceipt(receipt.seconds, next_chunk=0, done=frozenset())
     assert start == SessionStart(spec, None, whole)
     with pytest.raises(ProjectLockedError):
         ProjectStore.open(job.project, write=True)
     for chunk, checkpoint in [(0, None), (1, b"state after 1"), (2, None)]:
         writer.run(Write(job.project, 0, chunk), StepResult(chunk=result(chunk), checkpoint=checkpoint))
-    receipt, start = writer.run(OpenPass(job.project, 1, whole), spec)
+    receipt, start = writer.run(OpenPass(job.project, 1, whole), asked)
     assert receipt == PassReceipt(receipt.seconds, next_chunk=2, done=frozenset({0, 1, 2}))
     assert writer.run(OpenProject(job.project, 2))[0].committed == {0, 1, 2}
     assert start.checkpoint == b"state after 1"
     writer.run(Write(job.project, 1, 2), StepResult(checkpoint=b"state after 2"))  # a run that is stopped saves where it is
-    assert writer.run(OpenPass(job.project, 2, whole), spec)[1].checkpoint == b"state after 2"
+    assert writer.run(OpenPass(job.project, 2, whole), asked)[1].checkpoint == b"state after 2"
     writer.run(CloseProject(job.project, 2, "stopped", None))
     status = ProjectStore.open(job.project, write=False).status()
     assert (status.state, status.frames_done, status.writer) == ("interrupted", 24, None)

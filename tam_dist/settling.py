@@ -1,0 +1,66 @@
+"""Whether masks that are made anew have come back to those that are stored, so that what lies behind may stay."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from storage.commits import CommitRecord
+from storage.project_store import ProjectStore
+from tam_dist.config import from_dict
+from tam_dist.due import asking, made_of
+from tam_dist.editions import settled
+from tam_dist.tracking.asked import Asked
+from tam_dist.types import ChunkResult, Edition, LabelArray, Prompt
+
+#: Two masks of an object agree where they share so much of their union.
+AGREEING_IOU = 0.95
+
+
+def frames_agreeing(old: LabelArray, new: LabelArray, before: int = 0) -> int:
+    """How many frames in a row, up to the last of these (n, H, W), have masks that agree; ``before``: those before the first.
+
+    >>> a, b = np.zeros((3, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)
+    >>> b[0] = 1
+    >>> frames_agreeing(a, b, 7), frames_agreeing(a, a, 7)
+    (2, 10)
+    """
+    for back, (ours, theirs) in enumerate(zip(old[::-1], new[::-1], strict=True)):
+        if not _agree(ours, theirs):
+            return back
+    return before + len(new)
+
+
+def _agree(old: LabelArray, new: LabelArray) -> bool:
+    if np.array_equal(old, new):
+        return True
+    for object_id in np.union1d(old[old != new], new[old != new]):
+        if object_id:
+            ours, theirs = old == object_id, new == object_id
+            if (ours & theirs).sum() < AGREEING_IOU * (ours | theirs).sum():
+                return False
+    return True
+
+
+def agreeing_with_stored(store: ProjectStore, result: ChunkResult) -> int:
+    """For how many frames in a row, up to the last of ``result``, its masks agree with those that they are to replace."""
+    frames = slice(result.start, result.start + len(result.labels))
+    previous = store.record(result.index - 1) if result.index else None
+    carried = previous.agreeing if previous is not None and previous.edition == result.edition else 0
+    return frames_agreeing(store.labels[frames], result.labels, carried)
+
+
+def settle(store: ProjectStore, record: CommitRecord) -> Edition | None:
+    """The edition with which tracking anew ends behind the chunk of ``record``, which was made anew; None where it goes on."""
+    following = store.record(record.chunk + 1)
+    enough = from_dict(dict(store.manifest.config)).tracking.settled_frames
+    if following is None or not enough:
+        return None
+    log, editions = store.entries(), store.editions()
+
+    def due(asked: Asked) -> list[int]:
+        prompts, records = [entry for entry in log if isinstance(entry, Prompt)], store.records()
+        return [c for c in range(asked.chunk_count) if c not in records or not made_of(records[c], asked, prompts)]
+
+    asked_of = asking(store.manifest, log, store.shots())
+    agreed = record.agreeing >= enough
+    return settled(log, editions, asked_of, record.chunk, following.edition, agreed=agreed, due=due)
