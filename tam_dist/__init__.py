@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tam_dist.api import absent, box, click, mask, resume, track
     from tam_dist.project import Project
-    from tam_dist.steering import add_object, correct, lock, redo, remove_object, rename_object, retrack, undo, unlock
+    from tam_dist.steering import (
+        add_object,
+        correct,
+        lock,
+        redo,
+        remove_object,
+        rename_object,
+        retrack,
+        review_queue,
+        undo,
+        unlock,
+    )
 
 # Torch's OpenMP threads spin while they wait for each other. Beside any other busy process (a decoder, a second actor)
 # that burns the cores it waits for: a frame took 0.3 to 1.5 s instead of 0.1 s. Read once, when torch is loaded.
@@ -33,13 +44,14 @@ __all__ = [
     "rename_object",
     "resume",
     "retrack",
+    "review_queue",
     "track",
     "undo",
     "unlock",
 ]
 
-_STEERING = ("add_object", "correct", "lock", "redo", "remove_object", "rename_object", "retrack", "undo", "unlock")
-_HOMES = {"Project": "tam_dist.project"} | dict.fromkeys(_STEERING, "tam_dist.steering")
+_BASICS = ("absent", "box", "click", "mask", "resume", "track")
+_HOMES = {"Project": "tam_dist.project"} | dict.fromkeys(_BASICS, "tam_dist.api")
 
 
 def __dir__() -> list[str]:
@@ -51,4 +63,4 @@ def __getattr__(name: str) -> Any:
     """Names load their module at first use: ``import tam_dist`` must not wait for torch, zarr and codecs."""
     if name not in __all__:
         raise AttributeError(f"module 'tam_dist' has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "tam_dist.api")), name)
+    return getattr(import_module(_HOMES.get(name, "tam_dist.steering")), name)

@@ -9,13 +9,22 @@ False
 >>> resume("runs/cat")                                                # doctest: +SKIP
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tam_dist.steering.asking import Acknowledged
 from tam_dist.steering.corrections import add_object, correct, remove_object, rename_object, retrack
 from tam_dist.steering.locks import lock, unlock
+from tam_dist.steering.suggestions import Suggestion, review_queue
 from tam_dist.steering.undoing import redo, undo
+
+if TYPE_CHECKING:
+    from tam_dist.steering.preview import Previewer
 
 __all__ = [
     "Acknowledged",
+    "Previewer",
+    "Suggestion",
     "add_object",
     "correct",
     "lock",
@@ -23,6 +32,14 @@ __all__ = [
     "remove_object",
     "rename_object",
     "retrack",
+    "review_queue",
     "undo",
     "unlock",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch loads it at first use."""
+    if name != "Previewer":
+        raise AttributeError(f"module 'tam_dist.steering' has no attribute {name!r}")
+    return import_module("tam_dist.steering.preview").Previewer

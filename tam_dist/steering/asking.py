@@ -65,6 +65,11 @@ class Asking:
     def shown_name(self, name: str) -> str:
         return next((show.name for known, show in zip(self.objects, self.shown, strict=True) if known.name == name), name)
 
+    def with_object(self, name: str) -> tuple[TrackedObject, ...]:
+        """The objects, and one more where none has that name in the log."""
+        known = any(o.name == name for o in self.objects)
+        return self.objects if known else (*self.objects, TrackedObject(len(self.objects) + 1, name, (0, 0, 0)))
+
     def locked(self, frame: int) -> dict[str, Prompt]:
         """What locks a frame, by the object's name in the log."""
         return {p.object_name: p for p in self.prompts if p.purpose == "lock" and p.frame == frame}

@@ -1,0 +1,63 @@
+"""Suggestions are the worst frames, spread out, with a reason; nothing that a person has settled is one."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import tam_dist
+from storage.project_store import ProjectStore
+from tam_dist.steering import review_queue
+from tam_dist.steering.suggestions import spacing, worst_spots
+from tam_dist.types import ChunkResult, Origin
+
+qualities = arrays.arrays(np.float32, st.tuples(st.integers(1, 120), st.integers(1, 3)), elements=st.floats(0, 1, width=32))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(qualities, st.lists(st.integers(0, 119), max_size=4), st.integers(1, 10))
+def test_suggestions_are_the_worst_and_spread_out(quality: np.ndarray, marked: list[int], most: int) -> None:
+    origin = np.full(quality.shape, Origin.PROPAGATED, np.uint8)
+    spots = worst_spots(quality, origin, {0: marked}, most=most, good_enough=0.8)
+    assert [s.quality for s in spots] == sorted(s.quality for s in spots)
+    assert len(spots) <= most
+    space = spacing(len(quality))
+    for n, spot in enumerate(spots):
+        assert spot.quality == quality[spot.frame, spot.column] < 0.8
+        assert all(abs(spot.frame - other.frame) >= space for other in spots[:n] if other.column == spot.column)
+        assert spot.column or all(abs(spot.frame - frame) >= space for frame in marked)
+    if not marked and (quality < 0.8).any():
+        assert spots[0].quality == quality.min()
+
+
+def test_what_is_gone_or_unsure_for_long_is_told_from_what_is_lost_at_once() -> None:
+    quality = np.full((120, 1), 0.9, np.float32)
+    quality[30:, 0], quality[60:80, 0], quality[100, 0] = 0.6, 0.55, 0.0
+    origin = np.full(quality.shape, Origin.PROPAGATED, np.uint8)
+    origin[100] = Origin.ABSENT
+    reasons = {s.frame: s.reason for s in worst_spots(quality, origin)}
+    assert reasons[100] == "taken to be gone"
+    assert reasons[60] == "unsure"
+    assert reasons[30] == "lost from one frame to the next"
+
+
+def test_the_queue_of_a_project(project: str, store: ProjectStore) -> None:
+    def worst(chunk: int, column: int) -> None:
+        with ProjectStore.open(project, write=True) as writing:
+            frames = writing.manifest.chunk_frames(chunk)
+            rows = slice(frames.start, frames.stop)
+            quality = np.full((len(frames), 2), 0.9, np.float32)
+            quality[3, column] = 0.1
+            writing.commit(ChunkResult(chunk, frames.start, writing.labels[rows], quality, writing.origin[rows]))
+
+    for chunk in range(6):
+        worst(chunk, chunk % 2)
+    found = [(s.frame, s.object) for s in review_queue(project, good_enough=0.5)]
+    assert found == [(11, "dog"), (19, "cat"), (27, "dog"), (35, "cat"), (43, "dog")]  # the first is beside the prompts
+    tam_dist.rename_object(project, "cat", "tom")
+    tam_dist.correct(project, [tam_dist.click("tom", 3, 3, frame=19)])
+    tam_dist.remove_object(project, "tom", (30, 40))
+    assert [(s.frame, s.object) for s in review_queue([project], good_enough=0.5)] == [(11, "dog"), (27, "dog"), (43, "dog")]
+    assert {s.project for s in review_queue([project])} == {str(store.location)}
