@@ -79,6 +79,7 @@ _COMMANDS = (
     "propose",
     "prompts",
     "sheet",
+    "review",
 )
 for _name in _COMMANDS:
     import_module(f"tam_dist.cli.{_name}")
