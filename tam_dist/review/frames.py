@@ -41,7 +41,8 @@ class FrameServer:
             return found
         with self._reading:
             if frame not in self._kept:
-                start = self._next if 0 <= frame - self._next < _BLOCK else frame - frame % _BLOCK
+                ahead = self._next >= 0 and 0 <= frame - self._next < _BLOCK
+                start = self._next if ahead else frame - frame % _BLOCK
                 for number, picture in enumerate(self._open().read(start, frame + 1), start):
                     self._keep(number, _encoded(picture))
                 self._next = frame + 1

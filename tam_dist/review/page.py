@@ -111,7 +111,9 @@ def _new_form(blocks: gr.Blocks, pane: Pane) -> None:
         except TamDistError as error:
             return "", html.escape(str(error))
 
-    gr.Markdown("### Track a new video\nChoose it, then click on an object in it. Tracking starts when you accept the first mask.")
+    gr.Markdown(
+        "### Track a new video\nChoose it, then click on an object in it. Tracking starts when you accept the first mask."
+    )
     video = gr.Dropdown([], label="Video", filterable=True)
     name = gr.Textbox(label="Name of its project", max_length=100)
     button = gr.Button("Open", variant="primary")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import ipaddress
 import os
 import socket
@@ -10,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tam_dist.errors import ConfigError, ResourceError
+from tam_dist.prompts import login
 from tam_dist.review.jobs import Jobs
 from tam_dist.review.opened import Opener
 from tam_dist.review.pane import Pane
 from tam_dist.review.places import Places
-from tam_dist.prompts import login
 from tam_dist.review.sessions import Sessions
 
 PASSWORD = "TAM_DIST_REVIEW_PASSWORD"  # noqa: S105 (the variable's name)
@@ -95,4 +94,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-

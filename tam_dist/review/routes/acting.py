@@ -98,9 +98,7 @@ def acting_routes(pane: Pane) -> APIRouter:
     def lock(project: str, body: LockRequest, request: Request) -> Answer:
         seen = {body.frame: body.revision}
         author = request.scope["author"]
-        return acknowledged(
-            project, steering.lock(where(project), body.frame, objects=body.objects, seen=seen, author=author)
-        )
+        return acknowledged(project, steering.lock(where(project), body.frame, objects=body.objects, seen=seen, author=author))
 
     @router.post("/unlock")
     def unlock(project: str, body: LockRequest, request: Request) -> Answer:
@@ -136,5 +134,3 @@ def acting_routes(pane: Pane) -> APIRouter:
         return Answer(project=project, live=False)
 
     return router
-
-

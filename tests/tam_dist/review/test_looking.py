@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import base64
+
+import cv2
+import numpy as np
+from fastapi.testclient import TestClient
+
+from storage.project_store import ProjectStore
+from tam_dist.review import runs
+from tam_dist.review.pane import Pane
+from tam_dist.review.scores import UNKNOWN, Scores
+from tam_dist.types import ChunkResult, Origin
+from tests.finished import CHUNK
+from tests.tam_dist.review.conftest import FRAMES, labels_in
+from tests.tiny import HEIGHT, WIDTH, moving_square
+
+
+def test_a_frame_is_the_videos(client: TestClient, project: str) -> None:
+    for frame in (0, 30, 29, FRAMES - 1):  # forwards, far, back
+        data = client.get(f"/media/{project}/v/{frame}.jpg").content
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape == (HEIGHT, WIDTH, 3)
+        apart = np.abs(picture[:, :, ::-1].astype(int) - moving_square(FRAMES)).mean((1, 2, 3))
+        assert apart[frame] == apart.min()
+
+
+def test_masks_come_with_their_revision_and_scores(client: TestClient, project: str, pane: Pane) -> None:
+    client.get(f"/api/p/{project}")
+    answer = client.get(f"/media/{project}/mask/9")
+    labels, revision = runs.decode(answer.content)
+    assert revision == 1
+    assert np.array_equal(labels, pane.opener.get(project).store.labels[9])
+    assert (
+        answer.headers["X-Scores"]
+        == f"{round(0.875 * 254)}:{int(Origin.PROPAGATED)},{round(0.875 * 254)}:{int(Origin.PROPAGATED)}"
+    )
+
+
+def test_what_is_not_there_is_404(client: TestClient, project: str) -> None:
+    for path in (f"/media/{project}/mask/{FRAMES}", f"/media/{project}/v/-1.jpg", "/media/0000/mask/0", "/api/p/nothing"):
+        assert client.get(path).status_code == 404, path
+
+
+def test_a_view_tells_what_changed(client: TestClient, project: str, pane: Pane) -> None:
+    view = client.get(f"/api/p/{project}").json()
+    assert (view["frames"], view["state"], [o["name"] for o in view["objects"]]) == (FRAMES, "done", ["cat", "dog"])
+    assert view["done"] == [[0, FRAMES - 1]]
+    with ProjectStore.open(pane.places.project(project).location, write=True) as store:
+        labels = np.zeros((CHUNK, HEIGHT, WIDTH), np.uint8)
+        store.commit(ChunkResult(1, CHUNK, labels, np.ones((CHUNK, 2), np.float32), np.full((CHUNK, 2), 2, np.uint8)))
+    pane.opener.get(project).scores._looked = 0.0  # as after a quarter of a second
+    later = client.get(f"/api/p/{project}?since={view['number']}").json()
+    assert later["changed"] == {"1": 2}
+    assert not labels_in(client.get(f"/media/{project}/mask/{CHUNK}").content).any()
+
+
+def test_a_timeline_shows_the_worst_of_each_column(client: TestClient, project: str) -> None:
+    client.get(f"/api/p/{project}")
+    view = client.get(f"/api/p/{project}/timeline?first=0&stop={FRAMES}&columns=11").json()
+    assert view["columns"] == 11
+    quality = np.frombuffer(base64.b64decode(view["lanes"][0]["quality"]), np.uint8)
+    assert quality.tolist() == [round(0.875 * 254)] * 11
+    assert client.get(f"/api/p/{project}/timeline?first=9&stop=9&columns=4").status_code == 400
+
+
+def test_lanes_are_minima_and_unions() -> None:
+    scores = Scores.__new__(Scores)
+    scores._quality = np.array([[200], [10], [UNKNOWN], [UNKNOWN]], np.uint8)
+    scores._origin = np.array([[Origin.PROMPTED], [Origin.REFINED], [Origin.ABSENT], [Origin.PROPAGATED]], np.uint8)
+    (lane,) = scores.lanes(0, 4, 2)
+    assert lane.quality.tolist() == [10, UNKNOWN]
+    assert lane.marks.tolist() == [1 | 2, 8]
+    assert lane.gone.tolist() == [0, 127]
+
+
+def test_projects_are_listed_with_their_progress(client: TestClient) -> None:
+    (row,) = client.get("/api/projects").json()
+    assert (row["name"], row["state"], row["frames_done"], row["live"]) == ("film", "done", FRAMES, False)
+
+
+def test_thumbnails_are_small_pictures(client: TestClient, project: str) -> None:
+    data = client.get(f"/media/{project}/thumb/3").content
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[1] == 320

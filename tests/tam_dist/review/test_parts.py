@@ -1,0 +1,88 @@
+"""Claims and jobs, without a server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from tam_dist.review.jobs import Jobs
+from tam_dist.review.queueing import HOLDS, Claims, Spot
+
+
+def spots(*frames: int) -> list[Spot]:
+    return [Spot("film", frame, "cat") for frame in frames]
+
+
+def test_two_people_are_not_sent_to_the_same_frame_nor_its_neighbours() -> None:
+    claims = Claims()
+    assert claims.claim("a", Spot("film", 10, "cat"), apart=8)
+    assert not claims.claim("b", Spot("film", 10, "cat"), apart=8)
+    assert not claims.claim("b", Spot("film", 17, "dog"), apart=8)
+    assert claims.claim("b", Spot("other", 10, "cat"), apart=8)
+    assert claims.free("b", spots(3, 9, 30), apart=8) == spots(30)
+    assert claims.free("a", spots(3, 9, 30), apart=8) == spots(3, 9, 30)
+
+
+def test_a_claim_ends_when_its_page_is_gone() -> None:
+    now = [0.0]
+    claims = Claims(clock=lambda: now[0])
+    claims.claim("a", *spots(10), apart=8)
+    now[0] = HOLDS - 1
+    claims.keep("a")
+    now[0] = HOLDS + 1
+    assert not claims.claim("b", *spots(10), apart=8)
+    now[0] = 2 * HOLDS + 1
+    assert claims.claim("b", *spots(10), apart=8)
+
+
+def test_what_is_passed_over_is_not_offered_to_that_page_again() -> None:
+    claims = Claims()
+    claims.claim("a", *spots(10), apart=8)
+    claims.pass_over("a", *spots(10))
+    assert claims.free("a", spots(10, 30), apart=8) == spots(30)
+    assert claims.free("b", spots(10, 30), apart=8) == spots(10, 30)
+
+
+def test_one_page_gets_it_of_many_that_ask_at_once() -> None:
+    claims, won = Claims(), []
+
+    def ask(page: str) -> None:
+        if claims.claim(page, *spots(10), apart=8):
+            won.append(page)
+
+    pages = [threading.Thread(target=ask, args=(str(k),)) for k in range(20)]
+    for each in pages:
+        each.start()
+    for each in pages:
+        each.join()
+    assert len(won) == 1
+
+
+def wait_for(condition: object, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.02)
+
+
+def test_jobs_wait_for_whoever_tracks_and_start_only_what_is_due(tmp_path: Path) -> None:
+    driven, due = {"a"}, {"a", "b"}
+    jobs = Jobs(due=lambda where: where in due, driven=lambda where: where in driven)
+    started: list[str] = []
+
+    def start(location: str) -> object:
+        started.append(location)
+        due.discard(location)
+        return original(str(tmp_path / location))  # no project: the process ends with a sentence
+
+    original, jobs._start = jobs._start, start  # type: ignore[method-assign, assignment]
+    jobs.want("a")
+    jobs.want("c")  # nothing due
+    jobs.want("b")
+    wait_for(lambda: started == ["b"] and not jobs.state("b"))
+    assert jobs.state("a") == "waiting"
+    assert "no project" in jobs.failure("b") or "not a tam-dist project" in jobs.failure("b")
+    driven.clear()
+    wait_for(lambda: started == ["b", "a"] and not jobs.state("a"))
+    jobs.close()
