@@ -39,7 +39,7 @@ def is_driven(location: str) -> bool:
 def is_due(location: str) -> bool:
     """Whether there is anything to track."""
     work = due_work(ProjectStore.open(location, write=False))
-    return work.first < work.spec.chunk_count
+    return work.first < work.asked.chunk_count
 
 
 @dataclass

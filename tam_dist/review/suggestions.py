@@ -9,12 +9,11 @@ import numpy as np
 from tam_dist.review.opened import Opened
 from tam_dist.review.queueing import Spot
 from tam_dist.review.scores import UNKNOWN
-from tam_dist.types import Origin
+from tam_dist.steering.suggestions import worst_spots
+from tam_dist.types import Absent
 
 #: Suggestions of one project, and those shown at once.
 _MOST_EACH, MOST_SHOWN = 40, 60
-#: A mask expected to be better than this is not worth anybody's time.
-_GOOD_ENOUGH = 0.8
 
 
 @dataclass(frozen=True)
@@ -26,32 +25,22 @@ class Suggestion:
     reason: str
 
 
-def apart(frames: int) -> int:
-    """How far from each other suggestions of one film are: what is wrong in one frame is wrong in its neighbours too.
-
-    >>> apart(132), apart(170_000)
-    (8, 25)
-    """
-    return max(8, min(25, frames // 40))
-
-
 def suggestions(opened: Opened) -> list[Suggestion]:
-    """Worst first. Frames that somebody has confirmed or corrected, and their neighbours, are none."""
-    quality, origin = opened.scores.quality, opened.scores.origin
-    space = apart(len(quality))
-    seen = {(p.object_name, p.frame) for p in opened.prompts()}
-    found: list[Suggestion] = []
-    for k, known in enumerate(opened.manifest.objects[: quality.shape[1]]):
-        scores = quality[:, k].astype(np.float32)
-        scores[(quality[:, k] == UNKNOWN) | (origin[:, k] == Origin.ABSENT)] = np.inf
-        for name, frame in seen:
-            if name == known.name:
-                scores[max(0, frame - space + 1) : frame + space] = np.inf
-        for _ in range(_MOST_EACH):
-            frame = int(scores.argmin())
-            value = float(scores[frame]) / 254
-            if value > _GOOD_ENOUGH:
-                break
-            found.append(Suggestion(Spot(opened.place.id, frame, known.name), value, "unsure"))
-            scores[max(0, frame - space + 1) : frame + space] = np.inf
-    return sorted(found, key=lambda each: each.quality)[:_MOST_EACH]
+    """As :func:`tam_dist.steering.review_queue`, from the scores that the pane keeps in memory."""
+    scores, origin = opened.scores.quality, opened.scores.origin
+    quality = np.where(scores == UNKNOWN, np.nan, scores.astype(np.float32) / 254).astype(np.float32)
+    columns = {o.name: o.id - 1 for o in opened.manifest.objects if o.id <= quality.shape[1]}
+    marked: dict[int, list[int]] = {}
+    for prompt in opened.prompts():
+        column = columns.get(prompt.object_name)
+        if column is None:
+            continue
+        if isinstance(prompt.data, Absent) and prompt.purpose != "lock":
+            quality[prompt.data.first : prompt.data.last + 1, column] = np.nan
+        else:
+            marked.setdefault(column, []).append(prompt.frame)
+    names = {column: name for name, column in columns.items()}
+    return [
+        Suggestion(Spot(opened.place.id, spot.frame, names[spot.column]), spot.quality, spot.reason)
+        for spot in worst_spots(quality, origin, marked, most=_MOST_EACH)
+    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+import uuid
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -12,15 +13,15 @@ from pydantic import BaseModel, Field
 
 from tam_dist.config import load_config
 from tam_dist.review import runs
-from tam_dist.review.corrections import Frame
+from tam_dist.review.corrections import Correction, Frame, Mark, prompts_of
 from tam_dist.review.opened import Opened
 from tam_dist.review.pane import Pane
-from tam_dist.review.preview import Asked
-from tam_dist.types import Click, Clicks
+from tam_dist.tracking.plan import CERTAIN_LOGIT, PromptPlan
+from tam_dist.types import Absent, FloatArray, ObjectQuery, Prompt, TrackedObject, VideoInfo
 
 
 class PreviewRequest(BaseModel):
-    """As :class:`tam_dist.review.corrections.Mark`; ``hover``: the pointer is still moving."""
+    """``object`` by its name in the log. ``hover``: the pointer is still moving."""
 
     frame: Frame
     object: Annotated[str, Field(max_length=100)] = ""
@@ -36,28 +37,40 @@ def preview_routes(pane: Pane) -> APIRouter:
     def preview(project: str, body: PreviewRequest) -> Response:
         """The mask as run lengths, its label 1; the headers tell SAM's own score of it, and the milliseconds it took."""
         started = time.perf_counter()
-        asked = Asked(tuple(Click(x, y, bool(p)) for x, y, p in body.points), body.box, None, body.hover)
+        key = (project, body.frame)
         if project.startswith("new-"):
             draft = pane.opener.draft(project)
+            query = _query(_prompts(body, draft.video), [], None)
             answer = pane.previews.preview(
-                load_config(), (project, body.frame), lambda: draft.frames.picture(body.frame), asked
+                load_config(), key, lambda: draft.frames.picture(body.frame), query, quick=body.hover
             )
         else:
             opened = pane.opener.get(project)
+            new = _prompts(body, opened.video)
+            given = [p for p in opened.prompts() if (p.frame, p.object_name) == (body.frame, body.object)]
+            query = _query(new, [p for p in given if not isinstance(p.data, Absent)], _stored(opened, body))
             picture = lambda: opened.frames.picture(body.frame)  # noqa: E731
-            answer = pane.previews.preview(opened.config, (project, body.frame), picture, _with_before(opened, body, asked))
+            answer = pane.previews.preview(opened.config, key, picture, query, quick=body.hover)
         headers = {"X-Score": f"{answer.score:.3f}", "X-Milliseconds": f"{(time.perf_counter() - started) * 1000:.0f}"}
         return Response(runs.encode(answer.mask.astype(np.uint8), 0), media_type="application/octet-stream", headers=headers)
 
     return router
 
 
-def _with_before(opened: Opened, body: PreviewRequest, asked: Asked) -> Asked:
-    """With what the tracking will know as well when it meets these clicks: those that are there already, or else its mask."""
-    here = [p for p in opened.prompts() if p.object_name == body.object and p.frame == body.frame]
-    clicks = tuple(click for p in here if isinstance(p.data, Clicks) for click in p.data.points)
-    if clicks:
-        return replace(asked, clicks=(*clicks, *asked.clicks))
+def _prompts(body: PreviewRequest, video: VideoInfo) -> list[Prompt]:
+    mark = Mark(object=body.object or "object", points=body.points, box=body.box)
+    return prompts_of(mark, Correction(id=uuid.uuid4(), frame=body.frame, revision=0, marks=[mark]), "", video)
+
+
+def _query(new: Sequence[Prompt], given: Sequence[Prompt], stored: FloatArray | None) -> ObjectQuery:
+    """What the tracking will ask of SAM: with what was ``given`` there before, or else from the mask that is ``stored``."""
+    plan = PromptPlan([TrackedObject(1, new[0].object_name, (0, 0, 0))], [*given, *new])
+    (asked,) = plan.at(new[0].frame)
+    return asked.query(None if given else stored)
+
+
+def _stored(opened: Opened, body: PreviewRequest) -> FloatArray | None:
+    """The object's stored mask as logits, None where there is none."""
     known = next((o for o in opened.manifest.objects if o.name == body.object), None)
-    mask = None if known is None or asked.box is not None else opened.store.labels[body.frame] == known.id
-    return replace(asked, mask=mask) if mask is not None and mask.any() else asked
+    mask = None if known is None else opened.store.labels[body.frame] == known.id
+    return np.where(mask, CERTAIN_LOGIT, -CERTAIN_LOGIT).astype(np.float32) if mask is not None and mask.any() else None

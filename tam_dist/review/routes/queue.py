@@ -12,7 +12,8 @@ from tam_dist.errors import TamDistError
 from tam_dist.review.corrections import Frame, Name
 from tam_dist.review.pane import Pane
 from tam_dist.review.queueing import Spot
-from tam_dist.review.suggestions import MOST_SHOWN, Suggestion, apart, suggestions
+from tam_dist.review.suggestions import MOST_SHOWN, Suggestion, suggestions
+from tam_dist.steering.suggestions import spacing
 
 Page = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -64,7 +65,7 @@ def queue_routes(pane: Pane) -> APIRouter:
                 continue  # the project list says what is the matter with it
             opened.scores.refresh(wait=False)
             offered = {each.spot: each for each in suggestions(opened)}
-            free = pane.claims.free(page, offered, apart=apart(opened.video.frame_count))
+            free = pane.claims.free(page, offered, apart=spacing(opened.video.frame_count))
             found += [_view(offered[spot], place.name) for spot in free]
         found.sort(key=lambda each: each.quality)
         return QueueView(left=len(found), spots=found[:MOST_SHOWN])
@@ -72,7 +73,7 @@ def queue_routes(pane: Pane) -> APIRouter:
     @router.post("/claim")
     def claim(body: SpotRequest) -> JSONResponse:
         frames = pane.opener.get(body.project).video.frame_count
-        if pane.claims.claim(body.page, body.spot, apart=apart(frames)):
+        if pane.claims.claim(body.page, body.spot, apart=spacing(frames)):
             return JSONResponse({"claimed": True})
         return JSONResponse({"error": "Somebody else is looking at that frame."}, 423)
 
