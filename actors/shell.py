@@ -11,6 +11,7 @@ import ray
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Call, Payload, Receipt, Role, Worker, abandon
 from tam_dist.errors import TamDistError
+from tam_dist.logs import set_up_logs
 
 #: A second lane, so that an actor answers while it works.
 CONTROL = "control"
@@ -55,6 +56,7 @@ class WorkerActor(ABC):
             # Ray leaves the variable alone for actors without GPUs, and they would see, and open a context on, all of
             # them. Set here, before anything imports CUDA, it costs nothing; as a runtime_env it costs a second a process.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        set_up_logs()
         self._calls = 0
         self._worker: Worker | None = None
         self._failure: TamDistError | None = None

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs: ``tam-dist --help`` must not wa
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -23,12 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code. ``--debug`` may stand anywhere: errors then come with their traceback."""
+    """Run one command and return its exit code. ``--debug`` may stand anywhere: errors then come with their traceback; so may
+    ``--log-format text|json``.
+    """
     import typer
 
     from tam_dist.cli.app import app
     from tam_dist.cli.streams import check_arguments, silent_libraries
     from tam_dist.errors import ExitCode, TamDistError
+    from tam_dist.logs import set_up_logs
 
     # UsageError, also of the wrong option or command; from typer, because newer ones carry a click of their own, whose errors
     # are not those of the package click.
@@ -36,6 +40,8 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     rest = [a for a in arguments if a != "--debug"]
     try:
+        rest = _take_log_format(rest)
+        set_up_logs()
         check_arguments(rest)
         command = typer.main.get_command(app)
         _show_flags_without_type(command)
@@ -56,6 +62,25 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         sentence = f"an unexpected {type(error).__name__} ({error}); this is a bug, run again with --debug to see where."
         return _fail(error, sentence, ExitCode.FAILED, debug)
+
+
+def _take_log_format(arguments: list[str]) -> list[str]:
+    """The words without that option, whose value the processes that this one starts are to know, too."""
+    from tam_dist.errors import ConfigError
+    from tam_dist.logs import OPTION, VARIABLE, parse_format
+
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name != OPTION:
+            rest.append(word)
+            continue
+        chosen = value if equals else next(words, None)
+        if chosen is None:
+            raise ConfigError(f"{OPTION} lacks its value: text or json.")
+        os.environ[VARIABLE] = parse_format(chosen)
+    return rest
 
 
 def _show_flags_without_type(command: Any) -> None:

@@ -12,7 +12,8 @@ HELP_OPTIONS = ["-h", "--help"]
 app = typer.Typer(
     name="tam-dist",
     help="Track anything in long videos: SAM makes masks from clicks, XMem carries them, Ray spreads the work.",
-    epilog="Any command takes --debug, which shows an error's traceback. Exit codes: 0 done, 1 failed, 2 usage, 3 some videos "
+    epilog="Any command takes --debug, which shows an error's traceback, and --log-format json, for machines that collect logs "
+    "(TAM_DIST_LOG_FORMAT=json for a cluster's workers). Exit codes: 0 done, 1 failed, 2 usage, 3 some videos "
     "failed, 5 resources missing, 130 interrupted and resumable.",
     no_args_is_help=True,
     add_completion=True,

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from contextlib import suppress
 from typing import Any
 
 from tam_dist.errors import StorageError
+from tam_dist.logs import is_json
+
+_log = logging.getLogger(__name__)
 
 
 def say(text: str = "") -> None:
-    """A line for the person at the terminal. Where nobody can be told, the work goes on all the same."""
+    """A line for the person at the terminal, or of the log where that is JSON. Where nobody can be told, work goes on."""
+    if is_json():
+        if text:
+            _log.info(text)
+        return
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
@@ -33,8 +41,8 @@ def result_json(data: dict[str, Any] | list[Any]) -> None:
 
 
 def is_terminal() -> bool:
-    """Whether standard error is a terminal that lines can be redrawn on."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    """Whether standard error is a terminal that lines can be redrawn on, and not for machines."""
+    return not is_json() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def count(number: int, noun: str) -> str:

@@ -6,11 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tam_dist.coordination.calls import Role, WorkerId
+from tam_dist.tracking.passes import Pass
 
 
 @dataclass(frozen=True)
 class Event:
     """Base of all events."""
+
+
+@dataclass(frozen=True)
+class SessionRef:
+    """Which session an event is about: that of ``generation``, opened for the pass ``plan``."""
+
+    plan: Pass
+    generation: int
+
+    def __str__(self) -> str:
+        """
+        >>> str(SessionRef(Pass(0, 42), 3))
+        'forward 0..41'
+        """
+        return f"{self.plan.direction} {self.plan.first}..{self.plan.stop - 1}"
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,7 @@ class VideoStarted(Event):
     committed: int
     next_chunk: int
     frames_done: int
+    session: SessionRef | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,7 @@ class ChunkCommitted(Event):
     frames: int
     frames_done: int
     new: bool
+    session: SessionRef | None = None
 
 
 @dataclass(frozen=True)
@@ -131,11 +149,12 @@ class WorkerDied(Event):
 
 @dataclass(frozen=True)
 class VideoReplayed(Event):
-    """A video's session goes back to its newest checkpoint."""
+    """A video's session goes back to its newest checkpoint; where it is None, the video is opened again."""
 
     video: str
     chunk: int
     because: Role
+    session: SessionRef | None = None
 
 
 @dataclass(frozen=True)

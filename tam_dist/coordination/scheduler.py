@@ -67,6 +67,7 @@ from tam_dist.coordination.events import (
     Event,
     Listener,
     SegmentationAsked,
+    SessionRef,
     ShotsScanned,
     VideoEnded,
     VideoReplanned,
@@ -367,7 +368,8 @@ class Scheduler:
         match call, done.receipt:
             case OpenPass(), PassReceipt() as receipt:
                 run.started(each, receipt)
-                self._tell(VideoStarted(run.job.project, len(run.committed), each.next_chunk, run.frames_done))
+                ref = SessionRef(each.plan, each.generation)
+                self._tell(VideoStarted(run.job.project, len(run.committed), each.next_chunk, run.frames_done, ref))
                 known = [run.references[frames] for frames in receipt.references]
                 self._submit(each.propagator, OpenSession(run.job.project, each.generation), done.payload, *known)
             case OpenSession(), _:
@@ -408,7 +410,8 @@ class Scheduler:
         each.writing.pop(call.chunk, None)
         run.deaths.pop(call.chunk, None)
         new = run.stored(each, call.chunk)
-        self._tell(ChunkCommitted(call.video, call.chunk, run.frames_of(call.chunk), run.frames_done, new))
+        ref = SessionRef(each.plan, each.generation)
+        self._tell(ChunkCommitted(call.video, call.chunk, run.frames_of(call.chunk), run.frames_done, new, ref))
         if run.state is VideoState.CLOSING:
             self._finish_closing(run)
             return
@@ -596,7 +599,8 @@ class Scheduler:
 
     def _replay(self, run: VideoRun, each: PassRun, because: Role) -> None:
         """Track again from the newest checkpoint; where no other propagator has a place, once one has."""
-        self._tell(VideoReplayed(run.job.project, max(each.next_chunk, 0), because))
+        ref = SessionRef(each.plan, each.generation)
+        self._tell(VideoReplayed(run.job.project, max(each.next_chunk, 0), because, ref))
         self._forget_session(run, each)
         del run.open[each.generation]
         if run.stopping or not self._open_pass(run, each, each.propagator):

@@ -14,6 +14,7 @@ from tam_dist.config import Config
 from tam_dist.coordination.events import Event, VideoEnded, VideoStarted
 from tam_dist.coordination.video import VideoJob
 from tam_dist.errors import ProjectLockedError, SchemaError, StorageError
+from tam_dist.monitoring.event_log import EventLog
 from tam_dist.monitoring.report import REPORT, Conditions, RunRecorder, RunReport, VideoReport, read_report
 from tam_dist.monitoring.requests import Desk, Requests
 
@@ -41,6 +42,7 @@ class RunMonitor:
     def __init__(self, folder: Location, conditions: Conditions, show: Show | None = None) -> None:
         self._folder = folder
         self._desk = Desk(folder)
+        self._log = EventLog()
         self._second = False
         self._recorder = RunRecorder(conditions, _earlier(folder))
         self._show = show
@@ -78,6 +80,7 @@ class RunMonitor:
 
     def __call__(self, event: Event) -> None:
         self._recorder(event)
+        self._log(event)
         if isinstance(event, VideoEnded):
             self._ended.add(event.video)
         elif isinstance(event, VideoStarted):
