@@ -17,6 +17,7 @@ from tam_dist.coordination.events import Listener
 from tam_dist.coordination.mailboxes import EventBatch
 from tam_dist.coordination.service import LEASE_SECONDS, Service, ServiceStatus
 from tam_dist.coordination.video import VideoJob
+from tam_dist.logs import set_up_logs
 from tam_dist.monitoring.metrics import RayMetrics
 
 #: Its name in the namespace.
@@ -43,6 +44,7 @@ class Coordinator:
         actors: ActorClasses = ACTORS,
         listeners: Sequence[Listener] = (),
     ) -> None:
+        set_up_logs()
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         # Payloads of failed calls are dropped unread, which is right; Ray would print a traceback for each.
         os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
@@ -92,6 +94,10 @@ class Coordinator:
     def stats(self) -> dict[WorkerId, ActorStats]:
         """Every worker's process, of those that answer."""
         return self._executor.stats()
+
+    def unplaced(self) -> list[WorkerId]:
+        """Workers that no machine has room for."""
+        return self._executor.unplaced()
 
     def resident_bytes(self) -> int:
         return resident_bytes()

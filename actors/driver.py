@@ -16,10 +16,12 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError,
 
 from actors.connection import cluster_address, connect, keep_logs
 from actors.coordinator import NAMESPACE, coordinator, find_coordinator
-from actors.executor import ACTORS, ActorClasses, cluster_nodes, free_nodes, translate
-from actors.placement import for_videos, plan
-from tam_dist.config import ClusterConfig, Config
-from tam_dist.coordination.events import ChunkCommitted, Event, Listener, VideoEnded, Waiting, all_of
+from actors.executor import ACTORS, ActorClasses, cluster_nodes, translate
+from actors.placement import for_videos, needs, plan
+from actors.room import wait_for_room
+from tam_dist.config import Config
+from tam_dist.coordination.calls import WorkerId
+from tam_dist.coordination.events import ChunkCommitted, Event, Listener, VideoEnded, VideoStarted, Waiting, all_of
 from tam_dist.coordination.feed import JobFeed
 from tam_dist.coordination.mailboxes import GivenUpError
 from tam_dist.coordination.service import LEASE_SECONDS
@@ -35,8 +37,8 @@ MAX_COORDINATOR_DEATHS = 5
 MAX_SILENCE_SECONDS = 180.0
 #: News are fetched at most so often, so that a large cluster's come in batches.
 _POLL_SECONDS = 0.05
-#: For others on the cluster to free what the workers need.
-ROOM_SECONDS = 60.0
+#: Between two looks at whether all workers have a place.
+PLACE_SECONDS = 10.0
 
 
 def run_on_ray(
@@ -71,7 +73,8 @@ def run_on_ray(
         tell(Waiting("Ray to start" if cluster is None else f"the Ray cluster at {cluster}"))
         connect(config, alike, address)
     config = fit(config)
-    plan(config.cluster, cluster_nodes())  # before anything is created
+    if not config.cluster.grow_seconds:
+        plan(config.cluster, cluster_nodes())  # before anything is created
     try:
         # The workers of a coordinator that is there hold what they need.
         if find_coordinator(namespace) is None and not wait_for_room(for_videos(config.cluster, len(alike)), tell, stop):
@@ -96,24 +99,6 @@ def fit(config: Config) -> Config:
     if config.cluster.preset != "auto" or any(node.gpus for node in cluster_nodes()):
         return config
     return replace(config, cluster=replace(config.cluster, gpus_per_propagator=0.0, gpus_per_refiner=0.0))
-
-
-def wait_for_room(cluster: ClusterConfig, tell: Listener, stop: threading.Event | None = None) -> bool:
-    """Until the cluster has the workers' resources free, which the end of another run may just be giving back; False where
-    ``stop`` was set before. Ray would wait for ever and say nothing. Raises :class:`ResourceError` after :data:`ROOM_SECONDS`.
-    """
-    deadline = time.monotonic() + ROOM_SECONDS
-    while stop is None or not stop.is_set():
-        try:
-            plan(cluster, free_nodes(), free=True)
-        except ResourceError as error:
-            if time.monotonic() > deadline:
-                raise ResourceError(f"{str(error).rstrip('.')}; or wait until others on the cluster have ended.") from error
-            tell(Waiting("free resources on the cluster"))
-            time.sleep(STOP_POLL_SECONDS)
-        else:
-            return True
-    return False
 
 
 class _Run:
@@ -146,6 +131,9 @@ class _Run:
         self._deaths = 0
         self._silent_since: float | None = None
         self._stopped = False  # whether this coordinator was told to
+        self._started = False
+        self._places_due = time.monotonic() + PLACE_SECONDS
+        self._unplaced: frozenset[WorkerId] = frozenset()
 
     def until_ended(self, stop: threading.Event | None, requests: AskRequests | None) -> list[Outcome]:
         handle: Any = None
@@ -169,6 +157,7 @@ class _Run:
                     self._call(handle.refresh, video)
                     asked.told(video)
                 self._listen(handle)
+                self._look_at_places(handle)
             except GivenUpError:  # this process stood still for long; the coordinator may be about to end
                 handle = None
                 time.sleep(_POLL_SECONDS)
@@ -228,8 +217,28 @@ class _Run:
         if batch.events and self._open:
             time.sleep(_POLL_SECONDS)
 
+    def _look_at_places(self, handle: Any) -> None:
+        """Tell of workers that no machine has room for, as after one was lost: Ray would wait for ever and say nothing. Those
+        that had none at the look before, too, since the next moment often brings one.
+        """
+        if time.monotonic() < self._places_due:
+            return
+        self._places_due = time.monotonic() + PLACE_SECONDS
+        before = self._unplaced
+        self._unplaced = frozenset(self._call(handle.unplaced))
+        waiting = sorted(before & self._unplaced, key=str)
+        if not waiting:
+            return
+        what = ", ".join(f"{worker} ({needs(self._config.cluster, worker.role)})" for worker in waiting)
+        if self._started:
+            log.warning("no machine has room for %s; the others go on", what)
+        else:
+            self._tell(Waiting(f"a machine with room for {what}"))
+
     def _hear(self, event: Event) -> None:
         match event:
+            case VideoStarted():
+                self._started = True
             case VideoEnded():
                 self._open.discard(event.video)
                 self._outcomes(event)

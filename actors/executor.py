@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray._private.state import actors as actor_table
 from ray._private.state import available_resources_per_node
 from ray.exceptions import (
     ActorDiedError,
@@ -37,11 +38,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.decoder import Decoder
 from actors.mask_writer import MaskWriter
-from actors.placement import CPUS, Node, Plan, gpu_share, plan, worker_ids
+from actors.placement import CPUS, Node, Plan, ShortageError, for_videos, gpu_share, plan, worker_ids
 from actors.propagator import Propagator
 from actors.refiner import Refiner
 from actors.shell import CONTROL, ActorSetup, ActorStats, WorkerActor
-from tam_dist.config import Config
+from tam_dist.config import ClusterConfig, Config
 from tam_dist.coordination.calls import Call, Completion, Payload, Role, WorkerId
 from tam_dist.errors import PayloadLostError, ResourceError, TamDistError, WorkerDiedError
 
@@ -57,6 +58,7 @@ GIVE_UP_AFTER = 180.0
 #: How often dead workers are asked whether they are back.
 _TICK = 0.25
 
+_WITHOUT_PROCESS = ("DEPENDENCIES_UNREADY", "PENDING_CREATION", "RESTARTING")
 _DEATHS = (RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError)
 ActorClasses = Mapping[Role, type[WorkerActor]]
 ACTORS: ActorClasses = {
@@ -109,9 +111,10 @@ class RayExecutor:
         self._config = config
         self._owner = owner
         self._actors = actors
-        nodes = cluster_nodes()
-        self._plan = _planned(config, nodes)
-        self._many_nodes = len(nodes) > 1
+        self._plan: Plan = {}
+        self._many_nodes = False
+        if not config.cluster.grow_seconds:
+            self._place(config.cluster)
         self._lanes: dict[WorkerId, _Lane] = {}
         self._arrivals: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
         self._completed: list[Completion] = []
@@ -119,6 +122,8 @@ class RayExecutor:
 
     def provide(self, videos: int) -> None:
         """Have as many workers as the settings say, but of no role more than ``videos``."""
+        if self._config.cluster.grow_seconds:
+            self._place(for_videos(self._config.cluster, videos))
         for ids in worker_ids(self._config.cluster).values():
             for worker in ids[:videos]:
                 if worker not in self._lanes:
@@ -187,12 +192,32 @@ class RayExecutor:
                 continue  # it died meanwhile
         return found
 
+    def unplaced(self) -> list[WorkerId]:
+        """Workers that no machine has room for, now. From any thread."""
+        return [lane.worker for lane in list(self._lanes.values()) if _is_unplaced(lane.actor)]
+
     # --- inside ----------------------------------------------------------------------------------------------------------
+
+    def _place(self, cluster: ClusterConfig) -> None:
+        """Plan by what is free. Where that is too little now, as for a moment after another coordinator's end, by all there is:
+        Ray makes the actors as soon as it becomes free. Where a cluster that grows has too little in all, Ray chooses, and its
+        autoscaler adds machines for those that wait.
+        """
+        nodes = cluster_nodes()
+        self._many_nodes = len(nodes) > 1
+        try:
+            self._plan = plan(cluster, free_nodes(), free=True)
+        except ShortageError:
+            try:
+                self._plan = plan(cluster, nodes)
+            except ShortageError:
+                if not cluster.grow_seconds:
+                    raise
 
     def _create(self, worker: WorkerId) -> Any:
         share = gpu_share(self._config.cluster, worker.role)
         where = None
-        if self._many_nodes:
+        if self._many_nodes and worker in self._plan:
             # Without the last option a node whose GPU somebody else holds would be waited for while another is free.
             where = NodeAffinitySchedulingStrategy(self._plan[worker], soft=True, _spill_on_unavailable=True)
         remote: Any = ray.remote  # whose stub knows no concurrency groups
@@ -315,16 +340,6 @@ def free_nodes() -> list[Node]:
     ]
 
 
-def _planned(config: Config, nodes: Sequence[Node]) -> Plan:
-    """By what is free. Where that is too little now, as for a moment after another coordinator's end, by all there is: Ray
-    makes the actors as soon as it becomes free.
-    """
-    try:
-        return plan(config.cluster, free_nodes(), free=True)
-    except ResourceError:
-        return plan(config.cluster, nodes)
-
-
 def translate(error: BaseException) -> Exception:
     """The error as an inline worker would have raised it. Ray wraps what a call raised, and what went wrong with a call's
     arguments, in a ``RayTaskError``.
@@ -341,6 +356,12 @@ def translate(error: BaseException) -> Exception:
     assert isinstance(cause, Exception)
     cause.add_note(str(error))  # the traceback in the actor
     return cause
+
+
+def _is_unplaced(actor: Any) -> bool:
+    """Whether Ray has no process for it yet; one that loads its model has."""
+    known = actor_table(actor._actor_id.hex())
+    return bool(known) and known["State"] in _WITHOUT_PROCESS and not known["Address"]["Port"]
 
 
 def _died(worker: WorkerId, call: Call, *, running: bool) -> Completion:

@@ -32,6 +32,14 @@ class Node:
     gpus: float
 
 
+class ShortageError(ResourceError):
+    """Resources are missing. ``what`` says which, without a full stop; the message adds what would help."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}: {remedy}.")
+        self.what = what
+
+
 Plan = Mapping[WorkerId, str]
 """The node of every worker."""
 
@@ -86,8 +94,8 @@ def plan(cluster: ClusterConfig, nodes: Sequence[Node], *, free: bool = False) -
     ``cluster.sam_beside_xmem`` off to the nodes with the fewest propagators. The decoders and writers that a propagator's
     videos use (those with its number) go beside it.
 
-    ``free``: the nodes are given with what is free of them. Raises :class:`ResourceError`, in one sentence, where something is
-    missing.
+    ``free``: the nodes are given with what is free of them. Raises :class:`ShortageError`, in one sentence, where something is
+    missing, :class:`ResourceError` where a share of a GPU is none.
     """
     _check_shares(cluster)
     _check_totals(cluster, nodes, " free" if free else "")
@@ -151,11 +159,21 @@ def _take(left: Mapping[str, _Left], worker: WorkerId, cluster: ClusterConfig, *
     for node in [*wish, *(n for n in left if n not in wish)]:
         if left[node].take(CPUS[worker.role], gpus):
             return node
-    need = f"{gpus:g} GPU and " if gpus else ""
-    raise ResourceError(
-        f"No node has {need}{CPUS[worker.role]:g} CPU left for {worker}: lower cluster.{worker.role}s or its share of a GPU, "
-        "or add nodes."
+    raise ShortageError(
+        f"No node has {needs(cluster, worker.role)} left for {worker}",
+        f"lower cluster.{worker.role}s or its share of a GPU, or add nodes",
     )
+
+
+def needs(cluster: ClusterConfig, role: Role) -> str:
+    """What an actor reserves, in words.
+
+    >>> from tam_dist.config import load_config
+    >>> needs(load_config(["cluster.preset=gpu2"]).cluster, Role.REFINER)
+    '1 GPU and 0.25 CPU'
+    """
+    gpus = gpu_share(cluster, role)
+    return f"{gpus:g} GPU and {CPUS[role]:g} CPU" if gpus else f"{CPUS[role]:g} CPU"
 
 
 def _check_shares(cluster: ClusterConfig) -> None:
@@ -175,14 +193,14 @@ def _check_totals(cluster: ClusterConfig, nodes: Sequence[Node], free: str) -> N
             for role, amount in needed.items()
             if amount
         ]
-        raise ResourceError(
-            f"The cluster has {_count(gpus, 'GPU')}{free}, but {' and '.join(parts)} need {sum(needed.values()):g}: "
-            "lower cluster.propagators or cluster.refiners, give each a smaller share, or use cluster.preset=cpu."
+        raise ShortageError(
+            f"The cluster has {_count(gpus, 'GPU')}{free}, but {' and '.join(parts)} need {sum(needed.values()):g}",
+            "lower cluster.propagators or cluster.refiners, give each a smaller share, or use cluster.preset=cpu",
         )
     if cpus_needed(cluster) > cpus + _EPSILON:
-        raise ResourceError(
-            f"The cluster has {_count(cpus, 'CPU')}{free}, but the actors asked for need {cpus_needed(cluster):g}: lower "
-            "cluster.propagators, cluster.refiners, cluster.decoders or cluster.writers."
+        raise ShortageError(
+            f"The cluster has {_count(cpus, 'CPU')}{free}, but the actors asked for need {cpus_needed(cluster):g}",
+            "lower cluster.propagators, cluster.refiners, cluster.decoders or cluster.writers",
         )
 
 

@@ -120,6 +120,7 @@ class ClusterConfig:
     sam_beside_xmem: bool = MISSING
     max_deaths_per_chunk: int = MISSING
     object_store_gb: float = MISSING
+    grow_seconds: float = MISSING
 
 
 @dataclass

@@ -47,6 +47,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "cluster.sessions_per_propagator": (1, 10_000),
     "cluster.max_deaths_per_chunk": (1, 10_000),
     "cluster.object_store_gb": (0, 65_536),
+    "cluster.grow_seconds": (0, 1_000_000),
 }
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "media.reader": ("auto", "decord", "pyav"),

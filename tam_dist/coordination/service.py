@@ -35,8 +35,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds without a word from any driver after which a service that is not to outlive them stops.
 LEASE_SECONDS = 15.0
-#: Settings that all who share a service must agree on.
+#: Settings that all who share a service must agree on, but for those of each driver's own.
 _SHARED = ("models", "segmentation", "tracking", "credits", "runtime", "cluster")
+_OWN = ("cluster.grow_seconds",)
 _IDLE_WAIT = 1.0
 
 _T = TypeVar("_T")
@@ -311,7 +312,7 @@ def first_difference(running: Config, asked: Config) -> str | None:
     ours, theirs = to_dict(running), to_dict(asked)
     for section in _SHARED:
         for key, value in ours[section].items():
-            if theirs[section][key] != value:
+            if theirs[section][key] != value and f"{section}.{key}" not in _OWN:
                 return f"{section}.{key}={value}, not {theirs[section][key]}"
     return None
 

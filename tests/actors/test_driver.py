@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from actors import connection, driver
+from actors import connection, driver, room
 from actors.executor import ACTORS
 from actors.placement import Node
 from tam_dist.config import Config, load_config
@@ -157,20 +157,22 @@ def test_only_a_new_chunk_makes_deaths_forgiven(run: Run) -> None:
 
 
 def test_room_that_becomes_free_is_waited_for_and_what_is_missing_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "STOP_POLL_SECONDS", 0.001)
+    monkeypatch.setattr(room, "STOP_POLL_SECONDS", 0.001)
     shape = load_config(["cluster.preset=cpu"]).cluster
     heard: list[Event] = []
     free = iter([[Node("a", 0.5, 0)], [Node("a", 1, 0)], [Node("a", 4, 0)]])
-    monkeypatch.setattr(driver, "free_nodes", lambda: next(free))
-    assert driver.wait_for_room(shape, heard.append)
-    assert heard == 2 * [Waiting("free resources on the cluster")]
-    monkeypatch.setattr(driver, "free_nodes", lambda: [Node("a", 0.5, 0)])
-    monkeypatch.setattr(driver, "ROOM_SECONDS", 0.01)
+    monkeypatch.setattr(room, "free_nodes", lambda: next(free))
+    assert room.wait_for_room(shape, heard.append)
+    missing = "the cluster has {} free, but the actors asked for need 1.25"
+    told = [f"free resources on the cluster ({missing.format(cpus)})" for cpus in ("0.5 CPUs", "1 CPU")]
+    assert heard == [Waiting(each) for each in told]
+    monkeypatch.setattr(room, "free_nodes", lambda: [Node("a", 0.5, 0)])
+    monkeypatch.setattr(room, "ROOM_SECONDS", 0.01)
     with pytest.raises(ResourceError, match=r"has 0\.5 CPUs free, .*; or wait until others"):
-        driver.wait_for_room(shape, heard.append)
+        room.wait_for_room(shape, heard.append)
     stop = threading.Event()
     stop.set()
-    assert not driver.wait_for_room(shape, heard.append, stop)
+    assert not room.wait_for_room(shape, heard.append, stop)
 
 
 def test_an_address_where_nobody_listens_is_told_at_once() -> None:

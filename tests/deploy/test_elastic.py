@@ -1,0 +1,110 @@
+"""A cluster that has no machine until a run asks for one: it grows from nothing, and shrinks again.
+
+Ray's own stand-in for a cloud starts a raylet for each machine. (``ray.cluster_utils.AutoscalingCluster`` would make it, but
+begins with ``ray stop --force``, which ends everybody's Ray on the machine, and needs a file that Ray's package lacks.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.actors.chaos import wait_until
+from tests.deploy.clusters import TAM_DIST, Cluster, free_address, ray_head
+from tests.deploy.runs import labels
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+#: Two propagators with a GPU each, though none of them is there; the models run on the CPU.
+SHAPE = (
+    "cluster.preset=gpu2",
+    "cluster.propagators=2",
+    "cluster.gpus_per_refiner=0",
+    "cluster.writers=2",
+    "cluster.sessions_per_propagator=1",
+)
+_NO_COMMANDS = (
+    "cluster_synced_files",
+    "initialization_commands",
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+    "head_start_ray_commands",
+    "worker_start_ray_commands",
+)
+#: Without a driver, which would keep the machine that it is connected to.
+_ALIVE = """import sys
+from ray._raylet import GcsClient
+print(sum(node.state == 0 for node in GcsClient(sys.argv[1]).get_all_node_info().values()))
+"""
+
+
+def cloud(gcs: str) -> dict[str, object]:
+    """At most two machines with a GPU each, gone when they were idle for six seconds."""
+    size = {"CPU": 2, "GPU": 1, "object_store_memory": 100_000_000}
+    return {
+        "cluster_name": "test",
+        "max_workers": 2,
+        "idle_timeout_minutes": 0.1,
+        "upscaling_speed": 2.0,
+        "provider": {"type": "fake_multinode", "gcs_address": gcs, "launch_multiple": True},
+        "available_node_types": {
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "gpu": {"resources": size, "node_config": {}, "min_workers": 0, "max_workers": 2},
+        },
+        "head_node_type": "ray.head.default",
+        "auth": {},
+        "docker": {},
+        "file_mounts": {},
+        **{name: [] for name in _NO_COMMANDS},
+    }
+
+
+@pytest.fixture
+def growing(short_path: Path) -> Iterator[Cluster]:
+    address = free_address()
+    (short_path / "cloud.yaml").write_text(yaml.safe_dump(cloud(address)))
+    environment = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    options = ("--num-cpus=0", f"--autoscaling-config={short_path / 'cloud.yaml'}")
+    with ray_head(short_path / "ray", *options, address=address, environment=environment) as cluster:
+        yield cluster
+
+
+def machines(cluster: Cluster) -> int:
+    """The head among them."""
+    done = cluster.run(TAM_DIST[0], "-c", _ALIVE, cluster.address)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def test_it_grows_from_nothing_says_so_and_shrinks_again(
+    growing: Cluster, corpus: Path, undisturbed: dict[str, str], tiny_settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert machines(growing) == 1
+    out = tmp_path / "runs"
+    words = ("run", str(corpus), "--out", str(out), "--log-format", "json", *tiny_settings, *SHAPE)
+    done = growing.run(*TAM_DIST, *words, timeout=60)
+    assert done.returncode == 5, "without cluster.grow_seconds the cluster is taken as it is"
+    assert "The cluster has 0 GPUs" in done.stderr
+
+    done = growing.run(*TAM_DIST, *words, "cluster.grow_seconds=120", timeout=240)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line)["message"] for line in done.stderr.splitlines() if line.startswith("{")]
+    assert any("waiting for the cluster to grow (the cluster has 0 GPUs free" in each for each in told), told
+    assert labels(out) == undisturbed
+    assert machines(growing) == 3
+    wait_until(lambda: machines(growing) == 1, 90, "the machines' end")
+
+
+def test_what_no_machine_can_hold_is_told_with_its_reason(
+    growing: Cluster, corpus: Path, tiny_settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ("run", str(corpus), "--out", str(tmp_path / "runs"), *tiny_settings, *SHAPE, "cluster.gpus_per_propagator=4")
+    done = growing.run(*TAM_DIST, *words, "cluster.grow_seconds=1", timeout=180)
+    assert done.returncode == 5
+    assert "2 propagators with 4 GPU each need 8" in done.stderr
+    assert "no machine came within 1 s" in done.stderr
