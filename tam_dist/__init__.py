@@ -2,7 +2,7 @@
 
 >>> import tam_dist
 >>> sorted(tam_dist.__all__)[:4]
-['Project', 'absent', 'add_object', 'box']
+['Previewer', 'Project', 'absent', 'add_object']
 """
 
 import os
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from tam_dist.api import absent, box, click, mask, resume, track
     from tam_dist.project import Project
     from tam_dist.steering import (
+        Previewer,
         add_object,
         correct,
+        history,
         lock,
         redo,
         remove_object,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         review_queue,
         undo,
         unlock,
+        watch,
     )
 
 # Torch's OpenMP threads spin while they wait for each other. Beside any other busy process (a decoder, a second actor)
@@ -31,12 +34,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 __all__ = [
+    "Previewer",
     "Project",
     "absent",
     "add_object",
     "box",
     "click",
     "correct",
+    "history",
     "lock",
     "mask",
     "redo",
@@ -48,6 +53,7 @@ __all__ = [
     "track",
     "undo",
     "unlock",
+    "watch",
 ]
 
 _BASICS = ("absent", "box", "click", "mask", "resume", "track")

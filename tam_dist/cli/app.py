@@ -68,6 +68,7 @@ _COMMANDS = (
     "correct",
     "objects",
     "locks",
+    "log",
     "inspection",
     "evaluate",
     "weights",

@@ -14,19 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 from tam_dist.steering.asking import Acknowledged
 from tam_dist.steering.corrections import add_object, correct, remove_object, rename_object, retrack
+from tam_dist.steering.history import HistoryEntry, history
 from tam_dist.steering.locks import lock, unlock
 from tam_dist.steering.suggestions import Suggestion, review_queue
 from tam_dist.steering.undoing import redo, undo
+from tam_dist.steering.watching import Asked, Change, ChunkTracked, StateChanged, watch
 
 if TYPE_CHECKING:
     from tam_dist.steering.preview import Previewer
 
 __all__ = [
     "Acknowledged",
+    "Asked",
+    "Change",
+    "ChunkTracked",
+    "HistoryEntry",
     "Previewer",
+    "StateChanged",
     "Suggestion",
     "add_object",
     "correct",
+    "history",
     "lock",
     "redo",
     "remove_object",
@@ -35,6 +43,7 @@ __all__ = [
     "review_queue",
     "undo",
     "unlock",
+    "watch",
 ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from storage.prompt_log import LogEntry, Redo, Undo
@@ -80,14 +80,6 @@ def stacks_of(entries: Iterable[LogEntry]) -> Stacks:
                     in_force.add(entry.uuid)
                     _put(stacks.done, groups, action, entry.uuid)
     return stacks
-
-
-def actions(entries: Iterable[LogEntry]) -> Iterator[tuple[LogEntry, ...]]:
-    """What was asked one after the other, each action's entries together."""
-    groups: dict[str, list[LogEntry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.group or entry.uuid, []).append(entry)
-    return map(tuple, groups.values())
 
 
 def _is_first(entry: LogEntry) -> bool:

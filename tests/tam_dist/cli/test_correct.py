@@ -106,3 +106,25 @@ def test_bad_input_is_one_sentence(arguments: list[str], sentence: str, code: in
 def test_a_project_that_is_none(tmp_path: Path, capsys: Out) -> None:
     assert command(["undo", str(tmp_path)]) == ExitCode.FAILED
     assert "is not a tam-dist project" in capsys.readouterr().err
+
+
+def test_the_log_and_what_happens(project: str, capsys: Out) -> None:
+    assert command(["correct", project, "--click", "cat@20:5,6", "--later", "--json"]) == 0
+    group = json.loads(capsys.readouterr().out)["group"]
+    assert command(["log", project, "--json"]) == 0
+    _, correction = json.loads(capsys.readouterr().out)
+    assert (correction["group"], correction["asked"]) == (group, "clicks for 'cat' on frame 20")
+    assert command(["undo", project, "--later"]) == 0
+    capsys.readouterr()
+    assert command(["log", project]) == 0
+    assert [line.split("  ", 2)[2] for line in capsys.readouterr().out.splitlines()] == [
+        "mask for 'cat' on frame 0",
+        "clicks for 'cat' on frame 20  (taken back)",
+        "undo: clicks for 'cat' on frame 20",
+    ]
+    assert command(["watch", project, "--until-done"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "done: 44 of 44 frames"
+    assert "frames 0..7" in lines
+    assert command(["watch", project, "--until-done", "--json", "--since", str(2**52)]) == 0
+    assert [json.loads(line)["what"] for line in capsys.readouterr().out.splitlines()] == ["state"]

@@ -1,0 +1,102 @@
+"""Who asked what of a project, when, and what became of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from storage.prompt_log import LogEntry, Redo, Rename, Retrack, Undo
+from tam_dist.steering.asking import Asking, Where
+from tam_dist.types import Absent, Prompt
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One action: ``asked`` says it in words, ``group`` and the uuids ``entries`` are those of the log, ``time`` is seconds
+    since the epoch. ``in_force``: not taken back. ``chunks`` are those whose stored masks were made again for it, ``frames``
+    how many frames these are; what was made again since counts for the action that it was made again for.
+    """
+
+    group: str
+    time: float
+    author: str
+    asked: str
+    entries: tuple[str, ...]
+    in_force: bool
+    chunks: tuple[int, ...]
+    frames: int
+
+
+def history(where: Where) -> list[HistoryEntry]:
+    """All actions on the project at ``where``, the first first. Raises :class:`ProjectError`, :class:`SchemaError`."""
+    asking = Asking(where)
+    names = {known.name: show.name for known, show in zip(asking.objects, asking.shown, strict=True)}
+    by_uuid = {entry.uuid: entry for entry in asking.entries}
+    changed = _changed(asking)
+    found = []
+    for action in actions(asking.entries):
+        uuids = tuple(entry.uuid for entry in action)
+        chunks = sorted({chunk for uuid in uuids for chunk in changed.get(uuid, ())})
+        frames = sum(len(asking.store.manifest.chunk_frames(chunk)) for chunk in chunks)
+        first = action[0]
+        in_force = all(getattr(entry, "undone_by", None) is None for entry in action)
+        asked = in_words(action, names, by_uuid)
+        found.append(
+            HistoryEntry(first.group or first.uuid, first.time, first.author, asked, uuids, in_force, tuple(chunks), frames)
+        )
+    return found
+
+
+def actions(entries: Iterable[LogEntry]) -> Iterator[tuple[LogEntry, ...]]:
+    """What was asked one after the other, each action's entries together."""
+    groups: dict[str, list[LogEntry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.group or entry.uuid, []).append(entry)
+    return map(tuple, groups.values())
+
+
+def in_words(action: Sequence[LogEntry], names: Mapping[str, str], by_uuid: Mapping[str, LogEntry]) -> str:
+    """``names`` are those that objects go by, by their names in the log.
+
+    >>> absent = Prompt("u", 0.0, "ann", 3, "cat", Absent(3, 9), purpose="correction")
+    >>> in_words([absent], {"cat": "tom"}, {}), in_words([Undo("v", 1.0, "bob", "u")], {"cat": "tom"}, {"u": absent})
+    ("'tom' is absent in 3..9", "undo: 'tom' is absent in 3..9")
+    """
+    first = action[0]
+    if isinstance(first, Undo | Redo):
+        targets = [by_uuid[entry.target] for entry in action if isinstance(entry, Undo | Redo) and entry.target in by_uuid]
+        return f"{'undo' if isinstance(first, Undo) else 'redo'}: {in_words(targets, names, by_uuid) if targets else 'nothing'}"
+    if isinstance(first, Prompt) and first.purpose == "lock":
+        locked = [repr(names.get(e.object_name, e.object_name)) for e in action if isinstance(e, Prompt)]
+        return f"frame {first.frame} is locked for {', '.join(locked)}"
+    return "; ".join(_words(entry, names) for entry in action)
+
+
+def _words(entry: LogEntry, names: Mapping[str, str]) -> str:
+    match entry:
+        case Prompt(data=Absent(first, last)):
+            return f"{_shown(entry, names)} is absent in {first}..{last}"
+        case Prompt():
+            return f"{entry.data.kind} for {_shown(entry, names)} on frame {entry.frame}"
+        case Rename():
+            return f"{entry.object_name!r} is called {entry.new_name!r}"
+        case Retrack():
+            return f"frames {entry.first}..{entry.last} anew"
+        case Undo() | Redo():
+            return entry.target
+
+
+def _shown(prompt: Prompt, names: Mapping[str, str]) -> str:
+    return repr(names.get(prompt.object_name, prompt.object_name))
+
+
+def _changed(asking: Asking) -> dict[str, list[int]]:
+    """The chunks that were made again, by the entries that counted for the first time in the edition that they were made in."""
+    editions = {edition.number: edition.entries for edition in asking.store.editions()}
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for chunk, record in asking.store.records().items():
+        if record.revision > 1:
+            for uuid in editions.get(record.edition, ()):
+                found[uuid].append(chunk)
+    return found
