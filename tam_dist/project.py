@@ -21,6 +21,7 @@ from storage.project_store import ProjectStore
 from storage.prompt_log import active
 from storage.run_state import ProjectStatus
 from tam_dist.config import Config, from_dict
+from tam_dist.cuts import are_known, known_cuts
 from tam_dist.prompts import known_object, renamed
 from tam_dist.types import BoolArray, FloatArray, LabelArray, Prompt, TrackedObject, UInt8Array, VideoInfo
 
@@ -84,6 +85,16 @@ class Project:
             frames = self._store.manifest.chunk_frames(chunk)
             tracked[frames.start : frames.stop] = True
         return tracked
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The frames that are known to begin a shot, as of now; see :func:`tam_dist.cuts.known_cuts`."""
+        return known_cuts(self._store)
+
+    @property
+    def cuts_are_known(self) -> bool:
+        """Whether :attr:`cuts` are all that the video has."""
+        return are_known(self._store)
 
     @property
     def labels(self) -> FrameRows[LabelArray]:
@@ -155,7 +166,14 @@ class Project:
 
         with open_video(self.video.uri) as reader:
             return save_contact_sheet(
-                reader, self.labels.__getitem__, self.objects, Path(path), frames=frames, rows=rows, columns=columns
+                reader,
+                self.labels.__getitem__,
+                self.objects,
+                Path(path),
+                frames=frames,
+                rows=rows,
+                columns=columns,
+                cuts=self.cuts,
             )
 
 

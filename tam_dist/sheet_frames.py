@@ -18,8 +18,8 @@ KINDS = ("spread", "worst", "prompted", "cuts")
 
 def chosen_frames(project: Project, kind: str, wanted: int) -> list[int]:
     """At most ``wanted`` frame numbers, ascending: "spread" evenly, the "worst" by the least quality of any object there, those
-    "prompted", or the first ones after "cuts", for which the video is decoded. Raises :class:`ExportError` where there is
-    none of the kind.
+    "prompted", or the first ones after "cuts", for which the video is decoded where they are not known. Raises
+    :class:`ExportError` where there is none of the kind.
     """
     match kind:
         case "spread":
@@ -61,5 +61,7 @@ def _first_of_shots(project: Project) -> list[int]:
     from tam_dist.media.reader import open_video
     from tam_dist.media.shots import cuts_of_video
 
+    if project.cuts_are_known:
+        return [0, *project.cuts]
     with open_video(project.video.uri, on_damage=project.config.media.on_damage) as reader:
         return [0, *(cut.frame for cut in cuts_of_video(reader))]

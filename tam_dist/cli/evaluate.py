@@ -13,9 +13,13 @@ from tam_dist.errors import ConfigError
 
 if TYPE_CHECKING:
     from tam_dist.evaluation.davis import ObjectScore, VideoSequence
+    from tam_dist.evaluation.returning import FilmScore
 
 evaluation = typer.Typer(help="Benchmarks of the models.", no_args_is_help=True)
 app.add_typer(evaluation, name="eval")
+
+
+Segments = Annotated[str | None, typer.Option(metavar="whole|shots|N", help="As tracking.segments=…", show_default=False)]
 
 
 @evaluation.command()
@@ -32,6 +36,7 @@ def davis(
     refine: Annotated[
         str | None, typer.Option(metavar="off|on|deferred", help="As refinement.mode=…", show_default=False)
     ] = None,
+    segments: Segments = None,
     as_json: Json = False,
 ) -> None:
     """Track DAVIS's sequences and score the masks: region similarity J, contour accuracy F."""
@@ -46,6 +51,7 @@ def davis(
         raise ConfigError(f"--init must be {', '.join(INITIALISATIONS)}, not {init!r}.")
     found = find_sequences(root, year, sequences.split(",") if sequences else None, start=start)
     chosen = [] if refine is None else [f"refinement.mode={refine}"]
+    chosen += [] if segments is None else [f"tracking.segments={segments}"]
     config = settle(load_config([*(settings or []), *chosen]))
     report = evaluate_davis(found, config, INITIALISATIONS[init], clicks, tell=_tell).to_json()
     if as_json:
@@ -55,6 +61,41 @@ def davis(
         if isinstance(value, float) and key != "frames_per_second":
             result(f"{key:<10} {100 * value:5.1f}")
     result(f"{report['frames_per_second']:.1f} frames/s")
+
+
+@evaluation.command()
+def films(
+    root: Annotated[Path, typer.Option(help="A folder in DAVIS's layout, whose sequences the films are made of.")],
+    settings: Settings = None,
+    number: Annotated[int, typer.Option("--films", min=1, help="How many films.")] = 4,
+    seed: Annotated[int, typer.Option(help="Other films for another one.")] = 1,
+    prompted: Annotated[int, typer.Option(min=1, help="Frames an object whose masks are given, spread over the film.")] = 1,
+    segments: Segments = None,
+    as_json: Json = False,
+) -> None:
+    """Track films of several shots whose objects come back, and score whether they are known again after cuts."""
+    from dataclasses import asdict
+
+    from tam_dist.config import load_config
+    from tam_dist.evaluation.films import make_films
+    from tam_dist.evaluation.returning import evaluate_films, summary
+    from tam_dist.preparation import settle
+
+    chosen = [] if segments is None else [f"tracking.segments={segments}"]
+    config = settle(load_config([*(settings or []), *chosen]))
+    scores = evaluate_films(make_films(root, number, seed), config, prompted, tell=_tell_film)
+    if as_json:
+        result_json({**asdict(summary(scores)), "objects": [asdict(each) for each in scores]})
+        return
+    found = summary(scores)
+    result(f"J&F           {100 * found.j_and_f:5.1f}")
+    result(f"known again   {found.known} of {found.returns}")
+    result(f"false frames  {100 * found.false:5.1f} %")
+
+
+def _tell_film(score: FilmScore) -> None:
+    again = f"known again {score.known} of {score.returns}, false frames {100 * score.false:.0f} %"
+    say(f"{score.film} object {score.object}  J {100 * score.j:5.1f}  F {100 * score.f:5.1f}  {again}")
 
 
 @evaluation.command()

@@ -18,11 +18,12 @@ def plot(
     where: Where,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("quality.png"),
 ) -> None:
-    """Draw each object's quality over time, with prompts, refinements and absences marked."""
+    """Draw each object's quality over time, with prompts, refinements, absences and shot cuts marked."""
     from tam_dist.inspection.plot import plot_quality
     from tam_dist.project import Project
 
-    result(str(plot_quality(Project.open(where), out)))
+    project = Project.open(where)
+    result(str(plot_quality(project, out, cuts=project.cuts)))
 
 
 @app.command()

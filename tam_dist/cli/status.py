@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tam_dist.cli.app import Json, app
-from tam_dist.cli.output import result_json
+from tam_dist.cli.output import count, result_json
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -59,6 +59,8 @@ def _view(found: FolderStatus) -> Group:
     parts: list[Any] = [video_table(found.videos), *reasons(found.videos)]
     if any(each.tracked for each in found.objects):
         parts += ["", object_table(found.objects)]
+    if found.cuts:
+        parts += ["", f"{count(len(found.cuts) + 1, 'shot')} known"]
     if found.report is not None:
         parts += ["", f"total: {summary(found.report)}"]
         if found.live:
@@ -70,6 +72,7 @@ def _view(found: FolderStatus) -> Group:
 def _as_json(found: FolderStatus) -> dict[str, Any]:
     fields: dict[str, Any] = {"live": found.live, "writer": found.writer, "videos": [asdict(video) for video in found.videos]}
     fields["objects"] = [asdict(each) for each in found.objects]
+    fields["cuts"] = found.cuts
     if found.report is not None:
         fields |= {key: value for key, value in asdict(found.report).items() if key != "videos"}
         fields["counts"] = found.report.counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -33,8 +34,10 @@ def contact_sheet(
     rows: int = 3,
     columns: int = 4,
     cell_width: int = 360,
+    cuts: Sequence[int] = (),
 ) -> UInt8Array:
-    """uint8 (H, W, 3) RGB: ``frames`` of the video, or ``rows * columns`` spread evenly over it, with their ``masks`` drawn in.
+    """uint8 (H, W, 3) RGB: ``frames`` of the video, or ``rows * columns`` spread evenly over it, with their ``masks`` drawn in,
+    and the number of the shot where ``cuts``, ascending, are frames that begin one.
 
     ``masks`` gives the label map (H, W) of a frame number, or None where it was not tracked.
     """
@@ -57,7 +60,8 @@ def contact_sheet(
         left, top = (cell_width - cell.shape[1]) // 2, (cell_height - cell.shape[0]) // 2
         sheet.paste(Image.fromarray(cell), (x + left, y + top), _rounded(cell.shape[1], cell.shape[0]))
         baseline = y + cell_height + 8
-        draw.text((x + 2, baseline), f"frame {number}", font=_font(14), fill=_BRIGHT)
+        shot = f"   ·   shot {bisect_right(cuts, number) + 1}" if cuts else ""
+        draw.text((x + 2, baseline), f"frame {number}{shot}", font=_font(14), fill=_BRIGHT)
         draw.text((x + cell_width - 2, baseline), clock(reader.index.seconds(number)), font=_font(14), fill=_DIM, anchor="ra")
     return np.asarray(sheet)
 
@@ -71,10 +75,11 @@ def save_contact_sheet(
     frames: Sequence[int] | None = None,
     rows: int = 3,
     columns: int = 4,
+    cuts: Sequence[int] = (),
 ) -> Path:
     """Write :func:`contact_sheet` as a PNG, replacing an older one; returns its path. Raises :class:`StorageError`."""
     target = Path(out_path)
-    picture = contact_sheet(reader, masks, objects, frames=frames, rows=rows, columns=columns)
+    picture = contact_sheet(reader, masks, objects, frames=frames, rows=rows, columns=columns, cuts=cuts)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(target, format="PNG")

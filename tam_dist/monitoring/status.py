@@ -9,6 +9,7 @@ from storage.location import Location
 from storage.manifest import MANIFEST
 from storage.project_store import ProjectStore
 from tam_dist.coordination.video import FINAL
+from tam_dist.cuts import known_cuts
 from tam_dist.errors import ProjectError
 from tam_dist.monitoring.objects import ObjectReport, object_reports
 from tam_dist.monitoring.report import RunReport, VideoReport, read_report
@@ -22,7 +23,7 @@ INTERRUPTED = "interrupted"
 @dataclass(frozen=True)
 class FolderStatus:
     """``report`` is the run's, None where none was made; ``live`` whether it still goes on; ``writer`` names its process;
-    ``objects`` are a single project's.
+    ``objects`` and ``cuts``, the frames known to begin a shot, are a single project's.
     """
 
     where: str
@@ -30,6 +31,7 @@ class FolderStatus:
     report: RunReport | None
     writer: str | None
     objects: tuple[ObjectReport, ...] = ()
+    cuts: tuple[int, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -54,7 +56,7 @@ def look(where: str) -> FolderStatus:
         objects = object_reports(
             [o.name for o in renamed(store.manifest.objects, store.entries())], store.quality[:], store.origin[:]
         )
-        return replace(_look_at_project(folder), objects=objects)
+        return replace(_look_at_project(folder), objects=objects, cuts=known_cuts(store))
     report = read_report(folder)
     if report is None or ProjectStore.remains(folder):
         return _look_at_projects(folder)

@@ -15,6 +15,10 @@ from storage.shots import SHOTS
 from tam_dist.coordination.events import Event, ShotsScanned
 from tam_dist.due import due_work
 from tam_dist.errors import ConfigError, SchemaError
+from tam_dist.media.contact_sheet import save_contact_sheet
+from tam_dist.media.reader import open_video
+from tam_dist.monitoring.status import look
+from tam_dist.sheet_frames import chosen_frames
 from tam_dist.tracking.passes import Pass
 from tam_dist.types import Origin, Prompt
 from tests.films import film
@@ -131,6 +135,13 @@ def test_films_of_one_shot_or_hardly_more_are_tracked_whole(
     assert due_work(ProjectStore.open(found[1].location, write=False)).asked.borders == (0,)
 
 
-def test_what_is_stored_is_plain(by_shots: tam_dist.Project) -> None:
+def test_cuts_are_shown(by_shots: tam_dist.Project, tmp_path: Path) -> None:
     fields = json.loads((Path(by_shots.location) / SHOTS).read_text(encoding="utf-8"))
-    assert fields["scans"][0]["cuts"][0][0] == 17
+    assert [frame for frame, _ in fields["scans"][0]["cuts"]] == CUTS
+    assert by_shots.cuts == look(by_shots.location).cuts == tuple(CUTS)
+    assert by_shots.cuts_are_known
+    assert chosen_frames(by_shots, "cuts", 9) == [0, *CUTS]
+    with_shots = by_shots.write_contact_sheet(tmp_path / "sheet.png").read_bytes()
+    with open_video(by_shots.video.uri) as reader:
+        save_contact_sheet(reader, by_shots.labels.__getitem__, by_shots.objects, tmp_path / "without.png")
+    assert with_shots != (tmp_path / "without.png").read_bytes()
