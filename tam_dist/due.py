@@ -176,8 +176,7 @@ def _corrected(store: ProjectStore, spec: SessionSpec, each: Pass) -> tuple[Prom
     for object_id in sorted(fusion.since) if fusion is not None else ():
         mask = labels == object_id
         if mask.any():
-            uuid = f"{names[object_id]}@{each.anchor}"
-            found.append(Prompt(uuid, 0.0, "", each.anchor, names[object_id], Mask.from_array(mask)))
+            found.append(Prompt("", 0.0, "", each.anchor, names[object_id], Mask.from_array(mask)))
     return tuple(found)
 
 

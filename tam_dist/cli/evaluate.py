@@ -99,6 +99,48 @@ def _tell_film(score: FilmScore) -> None:
 
 
 @evaluation.command()
+def interactive(
+    root: Annotated[Path, typer.Option(help="A folder in DAVIS's layout: JPEGImages, Annotations.")],
+    settings: Settings = None,
+    year: Annotated[int, typer.Option(help="2016: all objects as one; 2017: each by itself.")] = 2017,
+    sequences: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
+    choices: Annotated[
+        str,
+        typer.Option(metavar="queue,random,uniform,oracle", help="How the frame to correct is chosen; several are compared."),
+    ] = "queue,random,uniform,oracle",
+    rounds: Annotated[int, typer.Option(min=1, help="Frames that are corrected, one after the other.")] = 8,
+    clicks: Annotated[int, typer.Option(min=1, help="Clicks an object at the start.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the random choice.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Correct DAVIS's sequences with simulated clicks, a frame a round: J&F and tracking time after each."""
+    from tam_dist.config import load_config
+    from tam_dist.evaluation.davis import find_sequences
+    from tam_dist.evaluation.interactive import CHOICES, Curve, evaluate_interactive
+    from tam_dist.preparation import settle
+
+    names = choices.split(",")
+    if year not in (2016, 2017):
+        raise ConfigError(f"--year must be 2016 or 2017, not {year}.")
+    if unknown := [name for name in names if name not in CHOICES]:
+        raise ConfigError(f"--choices must be among {', '.join(CHOICES)}, not {unknown[0]!r}.")
+    found = find_sequences(root, year, sequences.split(",") if sequences else None)
+
+    def tell(curve: Curve) -> None:
+        say(f"{curve.sequence:<20} {curve.choice:<8} " + "  ".join(f"{r.rounds}: {100 * r.j_and_f:.1f}" for r in curve.rounds))
+
+    wanted = [CHOICES[name] for name in names]
+    config = settle(load_config(settings or []))
+    report = evaluate_interactive(found, config, wanted, rounds=rounds, clicks=clicks, seed=seed, tell=tell).to_json()
+    if as_json:
+        result_json(report)
+        return
+    for choice, figures in report["choices"].items():
+        curve = "  ".join(f"{r['rounds']}: {100 * r['J&F']:.1f} ({r['seconds']:.0f} s)" for r in figures["rounds"])
+        result(f"{choice:<8} J&F after rounds  {curve}")
+
+
+@evaluation.command()
 def clicks(
     root: Annotated[Path, typer.Option(help="A folder with images/*.jpg and masks/*.png, 0 background, 255 unknown.")],
     settings: Settings = None,

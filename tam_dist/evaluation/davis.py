@@ -23,7 +23,8 @@ from tam_dist.errors import ConfigError
 from tam_dist.evaluation.metrics import Statistics, contour_accuracy, region_similarity, statistics
 from tam_dist.types import BoolArray, UInt8Array
 
-_VOID = 255
+#: Pixels of which the truth is not known.
+VOID = 255
 _LEVEL = "480p"
 
 
@@ -51,13 +52,13 @@ class VideoSequence:
         labels: UInt8Array = np.asarray(Image.open(self.label_files()[index]), np.uint8)
         if labels.ndim == 3:
             labels = np.any(labels, axis=2).astype(np.uint8)
-        if self.merge or set(np.unique(labels)) <= {0, _VOID}:
+        if self.merge or set(np.unique(labels)) <= {0, VOID}:
             labels = (labels > 0).astype(np.uint8)
         return labels
 
     def objects(self) -> list[int]:
         """The objects of the prompted frame, which are the ones tracked."""
-        return [int(v) for v in np.unique(self.labels(self.prompted_frame)) if v not in (0, _VOID)]
+        return [int(v) for v in np.unique(self.labels(self.prompted_frame)) if v not in (0, VOID)]
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def score_sequence(sequence: VideoSequence, predicted: Callable[[int], UInt8Arra
         truth, ours = sequence.labels(index), predicted(index)
         if ours.shape != truth.shape:  # annotations of another size than the frames: compare at theirs
             ours = cv2.resize(ours, truth.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.uint8)
-        void: BoolArray | None = truth == _VOID if (truth == _VOID).any() else None
+        void: BoolArray | None = truth == VOID if (truth == VOID).any() else None
         for o in objects:
             j[o].append(region_similarity(ours == o, truth == o, void))
             f[o].append(contour_accuracy(ours == o, truth == o, void))

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from tam_dist.config import Config, to_dict
-from tam_dist.coordination.events import Event, VideoStarted
+from tam_dist.coordination.events import ChunkTracked, Event, VideoStarted
 from tam_dist.evaluation.clicks import click_rounds
 from tam_dist.evaluation.davis import DavisReport, ObjectScore, VideoSequence, score_sequence
 from tam_dist.media.reader import open_video
@@ -47,11 +47,11 @@ def evaluate_davis(
         for sequence in sequences:
             prompts = prompts_of(sequence, init, clicks, segmenter)
             job = prepare(str(sequence.frames), prompts, str(Path(folder) / sequence.name), config)
-            clock = _Clock()
+            clock = RunClock()
             (outcome,) = run_inline([job], config, listener=clock)
             outcome.raise_failure()
             frames, seconds = frames + job.spec.frame_count, seconds + clock.seconds
-            found = list(score_sequence(sequence, _labels_of(Project.open(outcome.project))))
+            found = list(score_sequence(sequence, labels_of(Project.open(outcome.project))))
             scores += found
             if tell is not None:
                 tell(sequence, found)
@@ -60,22 +60,25 @@ def evaluate_davis(
     return DavisReport(tuple(scores), frames / seconds, described)
 
 
-class _Clock:
-    """Seconds since the video's first session was opened."""
+class RunClock:
+    """Seconds since the video's first session was opened, and ``frames`` tracked since."""
 
     def __init__(self) -> None:
         self._start: float | None = None
+        self.frames = 0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, VideoStarted) and self._start is None:
             self._start = time.perf_counter()
+        elif isinstance(event, ChunkTracked):
+            self.frames += event.frames
 
     @property
     def seconds(self) -> float:
         return 0.0 if self._start is None else time.perf_counter() - self._start
 
 
-def _labels_of(project: Project) -> Callable[[int], UInt8Array]:
+def labels_of(project: Project) -> Callable[[int], UInt8Array]:
     """Label maps with the sequence's own ids, which are the objects' names."""
     table = np.zeros(256, np.uint8)
     for tracked in project.objects:

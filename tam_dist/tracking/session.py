@@ -189,7 +189,7 @@ class TrackingSession:
                 yield from self._settle_deferred(masks)
             cut = self._spec.asks_at_cuts and number + self._over.backward in (cuts or ())
             masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), cut)))
-            masks.applied.extend(uuid for each in prompts for uuid in each.uuids)
+            masks.applied.extend(uuid for each in prompts for uuid in each.uuids if uuid)  # else: of a stored mask
         yield from self._settle_deferred(masks)
         if not self._over.backward:
             self._keep_locked(masks, chunk)
