@@ -73,7 +73,7 @@ def _export_form(pane: Pane) -> None:
 
     gr.Markdown("### Export the masks")
     form = gr.Dropdown(format_choices(), value="overlay", label="Format", filterable=True)
-    current = gr.State("")
+    current = gr.Textbox(visible="hidden")
     button = gr.Button("Export", variant="primary")
     answer = gr.HTML("")
     button.click(export, [current, form], answer, js=_CURRENT, api_visibility="private", show_progress="hidden")

@@ -82,6 +82,7 @@ class App {
   }
 
   list() {
+    delete document.body.dataset.drawer;
     this.listed = true; this.review.stopPlaying(); this.reviewHost.hidden = true; this.listHost.hidden = false; this.exportButton.hidden = this.title.hidden = this.chip.hidden = true;
     history.replaceState(null, "", "#"); this.projects.refresh().catch((error) => this.told(error.message, "error"));
   }

@@ -48,7 +48,7 @@ export class Panels {
     const rows = queue.spots.map((spot) => el("article", { class: "td-spot", tabIndex: 0, "aria-current": String(spot.project === current?.project && spot.frame === current?.frame && spot.object === current?.object),
       onclick: () => this.acts.open(spot), onkeydown: (event) => { if (event.key === "Enter") this.acts.open(spot); } },
       el("img", { loading: "lazy", alt: "", width: 104, height: 58, src: `/media/${spot.project}/thumb/${spot.frame}` }),
-      el("div", {}, el("strong", {}, many ? `${spot.name} · ${spot.object}` : spot.object), el("span", {}, `frame ${spot.frame}`), el("span", { class: "td-why" }, spot.reason)),
+      el("div", {}, el("strong", {}, spot.object), el("span", {}, many ? `frame ${spot.frame} · ${spot.name}` : `frame ${spot.frame}`), el("span", { class: "td-why" }, spot.reason)),
       el("b", { title: "Expected IoU" }, spot.quality.toFixed(2))));
     this.queue.replaceChildren(...(rows.length ? rows : [el("p", { class: "td-empty" }, "Nothing is suggested: every mask is expected to be good, or has been looked at.")]));
   }

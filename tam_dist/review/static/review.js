@@ -168,15 +168,17 @@ export class Review {
     this.redraw();
   }
 
-  begin() {
-    if (!this.selected) { this.add(); return null; }
+  // What is drawn for the chosen object; where there is none, one is named first.
+  async begin() { if (!this.selected) await this.add(); return this.selected ? this.mark() : null; }
+
+  mark() {
     this.stopPlaying();
     if (!this.draft || this.draft.frame !== this.shown.frame) this.draft = new Draft(this.view.id, this.shown.frame, this.shown.revision);
     return this.draft.mark(this.selected, this.names.has(this.selected));
   }
 
-  point(x, y, positive) {
-    const mark = this.begin();
+  async point(x, y, positive) {
+    const mark = this.selected ? this.mark() : await this.begin();
     if (!mark) return;
     mark.points.push([Math.round(x * 10) / 10, Math.round(y * 10) / 10, positive ? 1 : 0]);
     mark.canvas = null;
@@ -184,11 +186,11 @@ export class Review {
     this.changed(this.selected);
   }
 
-  box(box) { const mark = this.begin(); if (!mark) return; mark.box = box.map((v) => Math.round(v * 10) / 10); mark.canvas = null; this.changed(this.selected); }
+  async box(box) { const mark = await this.begin(); if (!mark) return; mark.box = box.map((v) => Math.round(v * 10) / 10); mark.canvas = null; this.changed(this.selected); }
 
   stroke(from, to) {
-    const mark = this.begin();
-    if (!mark) return;
+    if (!this.selected) { this.add(); return; }
+    const mark = this.mark();
     const object = this.object(this.selected), { width, height } = this.view;
     if (!mark.canvas) {
       mark.canvas = this.stage.drafts.get(this.selected)?.mask ? paintable(width, height, object.colour, this.stage.drafts.get(this.selected).mask, 1) : paintable(width, height, object.colour, this.shown.mask, object.id || -1);
