@@ -83,7 +83,7 @@ def run_inline(
             for video in asked.refresh & known.keys():
                 if outcomes.state(video) is None:
                     scheduler.refresh(video)
-                    asked.told(video)
+                    asked.refresh.discard(video)
             for video in asked.again if not stopping else ():
                 asked.forget(video)
                 scheduler.add(known[video])
@@ -112,14 +112,14 @@ class PendingRequests:
         return self
 
     def told(self, video: str) -> None:
-        """Whoever schedules ``video`` knows that its log has grown."""
+        """The coordinator knows that the log of ``video`` has grown, if it did not end the video the moment before."""
         self.refresh.discard(video)
         self._told.add(video)
 
     @property
     def again(self) -> set[str]:
-        """Videos that are done, though their logs have grown: they came too late, or while the video was being closed. What
-        ended otherwise is left as it is.
+        """Videos that are done, though their logs have grown, or may have before anybody knew. What ended otherwise is left as
+        it is.
         """
         return {video for video in self.refresh | self._told if self._outcomes.state(video) is VideoState.DONE}
 
