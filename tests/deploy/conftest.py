@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.actors.corpus import CLIPS, write_videos
+from tests.actors.corpus import CLIPS, Clip, write_videos
 from tests.deploy.runs import labels, track_inline
 
 #: Prompts that any of the clips takes.
@@ -20,7 +20,8 @@ PROMPTS = [{"object": "one", "frame": 0, "clicks": [[10, 12, 1]]}, {"object": "t
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
-    videos = write_videos(folder / "videos", CLIPS[:3])
+    clips = [Clip(c.name, 6 * c.frames, c.height, c.width, c.kind) for c in CLIPS[:3]]  # long enough to be stopped halfway
+    videos = write_videos(folder / "videos", clips)
     lines = [json.dumps({"video": str(path), "prompts": PROMPTS}) for path in videos.values()]
     (folder / "corpus.jsonl").write_text("\n".join(lines) + "\n")
     return folder / "corpus.jsonl"

@@ -31,3 +31,8 @@ def labels(out: Path) -> dict[str, str]:
         every = np.asarray(store.labels[0 : store.manifest.frame_count])
         found[manifest.parent.name] = hashlib.sha256(every.tobytes()).hexdigest()[:16]
     return found
+
+
+def labels_so_far(out: Path) -> int:
+    """Chunks that are committed below ``out``."""
+    return len(list(out.rglob("commits/*.json")))
