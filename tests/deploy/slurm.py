@@ -42,7 +42,6 @@ SchedulerParameters=batch_sched_delay=1,sched_interval=2,bf_interval=2
 MinJobAge=600
 KillWait=20
 JobRequeue=1
-RequeueExit=0
 NodeName={host} CPUs={cpus} RealMemory=500 State=UNKNOWN
 PartitionName=test Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
