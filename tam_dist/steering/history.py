@@ -70,7 +70,7 @@ def in_words(action: Sequence[LogEntry], names: Mapping[str, str], by_uuid: Mapp
     if isinstance(first, Prompt) and first.purpose == "lock":
         locked = [repr(names.get(e.object_name, e.object_name)) for e in action if isinstance(e, Prompt)]
         return f"frame {first.frame} is locked for {', '.join(locked)}"
-    return "; ".join(_words(entry, names) for entry in action)
+    return "; ".join(dict.fromkeys(_words(entry, names) for entry in action))
 
 
 def _words(entry: LogEntry, names: Mapping[str, str]) -> str:
