@@ -52,24 +52,32 @@ def _show(found: CorpusPlan) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from tam_dist.corpus.plan import TYPICAL_SHOT
+
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("video", "state", "frames left", "size", "propagator", "from", "to"):
-        table.add_column(heading, justify="right" if heading in ("frames left", "from", "to") else "left")
+    for heading in ("video", "state", "frames left", "size", "segments", "propagator", "from", "to"):
+        table.add_column(heading, justify="right" if heading in ("frames left", "segments", "from", "to") else "left")
     for video in found.videos:
         row = (
             Text(video.name),
             video.state,
             str(video.frames_left or ""),
             f"{video.width}x{video.height}" if video.width else "",
+            f"{'about ' if video.guessed else ''}{len(video.segments)}" if video.frames_left else "",
         )
         place = ("", "", "")
         if video.propagator is not None:
-            place = (f"propagator-{video.propagator}", clock(video.start), clock(video.end))
+            where = f"propagator-{video.propagator}" if len(video.segments) == 1 else "any"
+            place = (where, clock(video.start), clock(video.end))
         table.add_row(*row, *place)
     failures = [Text(f"{video.name}: {video.reason}") for video in found.videos if video.reason]
     Console().print(table, *failures, sep="\n")
     workers = ", ".join(count(number, role.value) for role, number in found.workers.items())
     frames = sum(video.frames_left for video in found.videos)
     result(f"\n{count(frames, 'frame')}, about {clock(found.seconds)} with {workers}")
+    if any(video.guessed for video in found.videos):
+        result(f"shots are not known yet, and taken to be {TYPICAL_SHOT:.0f} seconds long")
     if found.bottleneck is not None:
+        others = ", ".join(f"{clock(seconds)} with {number}" for number, seconds in found.what_if.items())
+        result(f"by number of propagators, and of the others with them: {others}")
         result(f"bottleneck: {found.bottleneck.value}; time from {found.costs.source}")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tam_dist
+from storage.project_store import ProjectStore
 from tam_dist.config import load_config
 from tam_dist.coordination.calls import Role
 from tam_dist.corpus.lines import PromptRule, read_corpus
-from tam_dist.corpus.plan import Costs, PlannedVideo, plan_corpus, schedule
+from tam_dist.corpus.plan import CorpusPlan, Costs, PlannedVideo, plan_corpus, schedule
 from tam_dist.corpus.run import run_corpus
-from tam_dist.preparation import settle
+from tam_dist.preparation import prepare, settle
+from tam_dist.types import Cut, ShotScan
 
 FREE = dict.fromkeys(Role, 0.0)
 
@@ -48,6 +52,38 @@ def test_models_cost_what_they_see_and_the_others_what_the_source_has() -> None:
     plan = schedule(videos(100), workers(), costs(propagator=1.0), 500)
     assert plan.seconds == pytest.approx(25)
     assert schedule(videos(100), workers(), costs(decoder=1.0), 500).seconds == pytest.approx(100)
+
+
+def test_segments_of_one_video_share_the_propagators() -> None:
+    (video,) = videos(80)
+    split = replace(video, segments=(10, 40, 10, 20))
+    plan = schedule([split], workers(propagator=2), costs(propagator=1.0), 1000)
+    assert (plan.seconds, plan.videos[0].start, plan.videos[0].end) == (40, 0, 40)
+    assert schedule([split], workers(propagator=64), costs(propagator=1.0), 1000).seconds == 40, "the longest decides"
+    assert schedule([split], workers(propagator=1), costs(propagator=1.0), 1000).seconds == 80
+
+
+def test_segments_are_counted_and_shots_guessed_until_they_are_known(
+    tmp_path: Path, clip: Callable[[Path, int], Path], tiny_settings: tuple[str, ...]
+) -> None:
+    clip(tmp_path / "a.mp4", 0)
+    lines = read_corpus(f"{tmp_path}/*.mp4", PromptRule(clicks=("cat@0:12,18",)))
+
+    def planned(how: str) -> CorpusPlan:
+        config = settle(load_config([*tiny_settings, f"tracking.segments={how}"]))
+        return plan_corpus(lines, str(tmp_path / "out"), config, "inline")
+
+    assert planned("whole").videos[0].segments == (48,)
+    assert planned("4").videos[0].segments == (32, 16)
+    assert planned("shots").videos[0].guessed
+    assert list(planned("4").what_if) == [1, 8, 64]
+    assert planned("4").what_if[8] < planned("4").what_if[1] == pytest.approx(planned("whole").what_if[8])
+    config = settle(load_config([*tiny_settings, "tracking.segments=shots"]))
+    prepare(str(tmp_path / "a.mp4"), [tam_dist.click("cat", 12, 18)], str(tmp_path / "out" / "a"), config)
+    with ProjectStore.open(tmp_path / "out" / "a", write=True) as store:
+        store.keep_shots(ShotScan(0, 48, (Cut(25, 0.5),), 0))
+    known = planned("shots").videos[0]
+    assert (known.segments, known.guessed) == ((24, 24), False)
 
 
 def test_nothing_to_do() -> None:
