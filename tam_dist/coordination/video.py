@@ -257,7 +257,7 @@ class VideoRun:
         for other in self.blocked.pop((each.plan, chunk), []):
             other.needs.discard((each.plan, chunk))
             if not other.needs:
-                self.waiting.append(other)
+                self._await(other)
         if chunk not in each.done:
             each.done.add(chunk)
             self.left[chunk] -= 1

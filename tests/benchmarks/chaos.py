@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, nargs=2, default=(0.5, 4.0), metavar=("LEAST", "MOST"))
     parser.add_argument("--length", type=int, default=3, help="the clips' lengths are multiplied by this")
     parser.add_argument("--real", action="store_true")
+    parser.add_argument("--segments", default="whole", help="as tracking.segments, both ways; with --real")
     parser.add_argument("--nodes", action="store_true")
     parser.add_argument("--address")
     parser.add_argument("--drive", help=argparse.SUPPRESS)
@@ -88,7 +89,9 @@ class Chaos:
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         self.folder = folder
         self.arguments = arguments
-        self.config = settle(load_config([*write_weights(folder), *SHAPE]))
+        passes = [f"tracking.segments={arguments.segments}"]
+        passes += [] if arguments.segments == "whole" else ["tracking.direction=both"]
+        self.config = settle(load_config([*write_weights(folder), *SHAPE, *passes]))
         clips = [Clip(c.name, c.frames * arguments.length, c.height, c.width, c.kind) for c in CLIPS]
         self.videos = write_videos(folder / "videos", clips)
         self.log = folder / "driver.log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import tam_dist
 import tam_dist.due
 from storage.project_store import ProjectStore
 from storage.shots import SHOTS
+from tam_dist.config import load_config
 from tam_dist.coordination.events import Event, ShotsScanned
 from tam_dist.due import due_work
 from tam_dist.errors import ConfigError, SchemaError
@@ -20,7 +22,8 @@ from tam_dist.media.reader import open_video
 from tam_dist.monitoring.status import look
 from tam_dist.sheet_frames import chosen_frames
 from tam_dist.tracking.passes import Pass
-from tam_dist.types import Origin, Prompt
+from tam_dist.tracking.spec import SessionSpec
+from tam_dist.types import Click, Clicks, Cut, Origin, Prompt, TrackedObject
 from tests.films import film
 from tests.interrupting import track_in_pieces
 from tests.tiny import square, write_frames
@@ -145,3 +148,32 @@ def test_cuts_are_shown(by_shots: tam_dist.Project, tmp_path: Path) -> None:
     with open_video(by_shots.video.uri) as reader:
         save_contact_sheet(reader, by_shots.labels.__getitem__, by_shots.objects, tmp_path / "without.png")
     assert with_shots != (tmp_path / "without.png").read_bytes()
+
+
+def test_one_prompt_reaches_three_hundred_shots() -> None:
+    """Each pass starts from it, and none goes backwards but in its own shot."""
+    cuts = [Cut(25 * n + 1, 0.5) for n in range(1, 300)]
+    tracking = replace(load_config().tracking, segments="shots", chunk_size=8)
+    borders = tam_dist.due.borders_of(tracking, 25 * 300, cuts)
+    assert len(borders) == 300
+    cat = TrackedObject(1, "cat", (0, 0, 0))
+    given = (Prompt("u", 0.0, "ann", 4010, "cat", Clicks((Click(3, 4),))),)
+    propagation = load_config().propagation
+    spec = SessionSpec(64, 48, 25 * 300, 8, (cat,), given, propagation, direction="both", borders=borders)
+    backward = [each for each in spec.passes if each.backward]
+    assert [4010 // 8 in each.chunks for each in backward] == [True]
+    forward = [each for each in spec.passes if not each.backward]
+    assert [each.first for each in forward] == [*borders]
+    own = next(each for each in forward if 4010 // 8 in each.chunks)
+    assert {spec.reference_frames(each) for each in forward if each != own} == {(4010,)}
+    assert spec.reference_frames(own) == ()
+
+
+def test_an_object_that_is_absent_in_a_whole_shot_is_not_marked_there(video: Path, settings: list[str], tmp_path: Path) -> None:
+    given = [*prompts(), tam_dist.absent("cat", 17, 32)]
+    project = tam_dist.track(video, given, out=tmp_path / "p", settings=settings)
+    origin = np.asarray(project.origin[:])
+    assert (origin[17:33, 0] == Origin.ABSENT).all()
+    assert not project.masks["cat"][17:33].any()
+    assert (origin[:17, 0] != Origin.UNTRACKED).all()
+    assert (origin[33:, 0] != Origin.UNTRACKED).all()
