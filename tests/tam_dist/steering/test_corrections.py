@@ -11,6 +11,7 @@ import pytest
 
 import tam_dist
 from storage import lock as locking
+from storage import masks
 from storage.location import Location
 from storage.project_store import ProjectStore
 from storage.prompt_log import Rename, Retrack
@@ -120,6 +121,13 @@ def test_an_object_that_is_not_shown_is_not_added(project: str) -> None:
         tam_dist.add_object(project, "owl", [tam_dist.click("owl", 1, 1, positive=False)])
     with pytest.raises(PromptError, match="Nothing is asked for"):
         tam_dist.add_object(project, "owl", [])
+
+
+def test_a_project_has_room_for_so_many_objects(project: str, store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "_MAX_UINT8_OBJECTS", 2)
+    with pytest.raises(ProjectError, match="has room for 2 objects, not 3"):
+        tam_dist.add_object(project, "owl", [tam_dist.click("owl", 9, 9)])
+    assert len(store.entries()) == 2
 
 
 def test_frames_are_asked_for_anew(project: str, store: ProjectStore) -> None:
