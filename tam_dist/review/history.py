@@ -1,75 +1,41 @@
-"""The log of a project as sentences: who asked what, newest first."""
+"""The log of a project as the page shows it: who asked what and what came of it, newest first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from storage.prompt_log import LogEntry, Redo, Rename, Retrack, Undo
-from tam_dist.types import Absent, Prompt
+from storage.prompt_log import Redo, Undo
+from tam_dist.review.opened import Opened
+from tam_dist.steering import history
+from tam_dist.types import Prompt
 
-_NOUNS = {"clicks": "clicks", "box": "box", "mask": "painted mask"}
 #: Actions shown.
 _MOST = 300
 
 
 @dataclass(frozen=True)
 class HistoryView:
-    """An action. ``frame`` is where to look at it, None where it has no place."""
+    """An action. ``frame`` is where to look at it, None where it has no place; ``effect`` says what was tracked again for it,
+    "" where nothing was.
+    """
 
     what: str
     author: str
     time: float
     frame: int | None
     in_force: bool
+    effect: str
 
 
-def history_view(entries: Sequence[LogEntry]) -> list[HistoryView]:
-    """What was taken back and put in force again shows at the action itself, not as one more."""
-    groups: dict[str, list[LogEntry]] = {}
-    for entry in entries:
-        if not isinstance(entry, Undo | Redo):
-            groups.setdefault(entry.group or entry.uuid, []).append(entry)
-    found = [_view(group) for group in groups.values()]
-    return found[::-1][:_MOST]
-
-
-def _view(group: Sequence[LogEntry]) -> HistoryView:
-    first = group[0]
-    in_force = any(getattr(entry, "undone_by", None) is None for entry in group)
-    frame = first.frame if isinstance(first, Prompt) else first.first if isinstance(first, Retrack) else None
-    return HistoryView(_sentence(group), first.author, first.time, frame, in_force)
-
-
-def _sentence(group: Sequence[LogEntry]) -> str:
-    first = group[0]
-    if isinstance(first, Rename):
-        return f"renamed {first.object_name} to {first.new_name}"
-    if isinstance(first, Retrack):
-        return f"tracked {_frames(first.first, first.last)} anew"
-    prompts = [entry for entry in group if isinstance(entry, Prompt)]
-    names = _listed(dict.fromkeys(prompt.object_name for prompt in prompts))
-    prompt = prompts[0]
-    if prompt.purpose == "lock":
-        return f"locked frame {prompt.frame}"
-    if isinstance(prompt.data, Absent):
-        return f"{names} absent in {_frames(prompt.data.first, prompt.data.last)}"
-    verb = "corrected" if prompt.purpose == "correction" else "showed"
-    return f"{verb} {names} in frame {prompt.frame} ({_listed(dict.fromkeys(_NOUNS[p.data.kind] for p in prompts))})"
-
-
-def _frames(first: int, last: int) -> str:
-    """
-    >>> _frames(3, 3), _frames(3, 9)
-    ('frame 3', 'frames 3 to 9')
-    """
-    return f"frame {first}" if first == last else f"frames {first} to {last}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    """
-    >>> _listed(["cat"]), _listed(["cat", "dog", "cow"])
-    ('cat', 'cat, dog and cow')
-    """
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
+def history_view(opened: Opened) -> list[HistoryView]:
+    """Raises as :func:`tam_dist.steering.history`."""
+    by_uuid = {entry.uuid: entry for entry in opened.entries()}
+    found = []
+    for action in history(opened.place.location)[-_MOST:][::-1]:
+        first = by_uuid.get(action.entries[0])
+        if isinstance(first, Undo | Redo):
+            first = by_uuid.get(first.target)
+        frame = first.frame if isinstance(first, Prompt) else getattr(first, "first", None)
+        effect = f"{action.frames} frames tracked again" if action.frames else ""
+        found.append(HistoryView(action.asked, action.author, action.time, frame, action.in_force, effect))
+    return found

@@ -1,12 +1,15 @@
-"""Tracking that the pane starts: each in a process of its own, which outlives the pane, and one at a time for a project."""
+"""Tracking that the pane starts: one project after the other, in a process of its own that finishes what it is at without the
+pane.
+"""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -43,38 +46,29 @@ def is_due(location: str) -> bool:
 
 
 @dataclass
-class Job:
-    """``output`` is what the process says."""
-
-    location: str
-    process: subprocess.Popen[bytes]
-    output: IO[bytes]
-
-
-@dataclass
 class Jobs:
-    """Starts ``tam-dist resume`` where it is wanted and nobody else is at it: at most ``most`` at once, in order of wishes.
+    """Has tracked what is wanted where nobody else is at it, in order of wishes.
 
-    ``address`` is that of a Ray cluster, None for a process without Ray.
+    ``address`` is that of a Ray cluster, None to track without Ray.
     """
 
     address: str | None = None
-    most: int = 1
     due: Callable[[str], bool] = is_due
     driven: Callable[[str], bool] = is_driven
     _wanted: list[str] = field(default_factory=list)
-    _running: dict[str, Job] = field(default_factory=dict)
+    _running: str = ""
     _failed: dict[str, str] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _ended: bool = False
     _thread: threading.Thread | None = None
+    _process: subprocess.Popen[str] | None = None
+    _said: IO[bytes] | None = None
 
     def want(self, location: str) -> None:
         """Have all tracked that is asked for in the project: now, or when whoever is at it has ended."""
         with self._changed:
             self._failed.pop(location, None)
-            if location not in self._wanted:
-                self._wanted.append(location)
+            self._append(location)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="review jobs", daemon=True)
                 self._thread.start()
@@ -87,7 +81,7 @@ class Jobs:
 
     def state(self, location: str) -> str:
         """ "running", "waiting" for a turn, or ""."""
-        if location in self._running:
+        if location == self._running:
             return "running"
         return "waiting" if location in self._wanted else ""
 
@@ -96,54 +90,71 @@ class Jobs:
         return self._failed.get(location, "")
 
     def close(self) -> None:
-        """Starts no more; what runs goes on."""
+        """Starts no more; what runs goes on to its end."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+
+    def _append(self, location: str) -> None:
+        if location not in self._wanted:
+            self._wanted.append(location)
 
     def _work(self) -> None:
-        while True:
+        while not self._ended:
             with self._changed:
                 self._changed.wait(_EVERY)
-                if self._ended:
-                    return
                 wanted = list(self._wanted)
-            for location in list(self._running):
-                self._collect(location)
             for location in wanted:
-                if location not in self._running and len(self._running) < self.most:
-                    self._consider(location)
+                self._consider(location)
 
     def _consider(self, location: str) -> None:
+        with self._changed:
+            if location not in self._wanted or self._ended:
+                return
+            self._running = location
+            self._wanted.remove(location)  # before the look: what is wanted during it is wanted again
         try:
             if self.driven(location):
-                return
-            if self.due(location):
-                self._running[location] = self._start(location)
+                with self._changed:
+                    self._append(location)
+            elif self.due(location):
+                self._failed.update(self._track(location))
         except (TamDistError, OSError) as error:
             self._failed[location] = str(error)
-        self.forget(location)
+        finally:
+            self._running = ""
 
-    def _start(self, location: str) -> Job:
-        output = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
-        process = subprocess.Popen(  # noqa: S603 (our own command)
-            [*self._command(), location], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-        return Job(location, process, output)
+    def _track(self, location: str) -> dict[str, str]:
+        """Waits for the end. By location why it failed, nothing where it did not."""
+        process, said = self._tracker()
+        before = said.seek(0, 2)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(location) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline().strip()
+        if answer in (str(int(ExitCode.DONE)), str(int(ExitCode.INTERRUPTED))):
+            return {}
+        if not answer:
+            self._process = None
+            return {location: f"The process that tracked it was killed ({process.wait()}): go on with it."}
+        said.seek(before)
+        lines = said.read().decode(errors="replace").strip().splitlines()
+        return {location: lines[-1].removeprefix("error: ") if lines else "Tracking failed."}
 
-    def _command(self) -> Sequence[str]:
-        where = ["--executor", "inline"] if self.address is None else ["--address", self.address]
-        return [sys.executable, "-m", "tam_dist.cli", "resume", "--quiet", *where]
-
-    def _collect(self, location: str) -> None:
-        job = self._running[location]
-        code = job.process.poll()
-        if code is None:
-            return
-        del self._running[location]
-        job.output.seek(0)
-        lines = job.output.read().decode(errors="replace").strip().splitlines()
-        job.output.close()
-        if code not in (ExitCode.DONE, ExitCode.INTERRUPTED):
-            said = lines[-1].removeprefix("error: ") if lines else "it said nothing"
-            self._failed[location] = said if code > 0 else f"The tracking process was killed (signal {-code})."
+    def _tracker(self) -> tuple[subprocess.Popen[str], IO[bytes]]:
+        """The process, started where there is none or it has ended, and the file that it writes its words to."""
+        if self._process is None or self._said is None or self._process.poll() is not None:
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the pane)
+            where = ["--executor", "inline"] if self.address is None else ["--address", self.address]
+            self._process = subprocess.Popen(  # noqa: S603 (our own module)
+                [sys.executable, "-m", "tam_dist.review.tracker", "--quiet", *where],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                text=True,
+                start_new_session=True,
+            )
+        return self._process, self._said

@@ -61,6 +61,6 @@ def looking_routes(pane: Pane) -> APIRouter:
 
     @router.get("/p/{project}/history")
     def history(project: str) -> list[HistoryView]:
-        return history_view(pane.opener.get(project).entries())
+        return history_view(pane.opener.get(project))
 
     return router

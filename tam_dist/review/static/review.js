@@ -49,7 +49,7 @@ export class Review {
 
   async open(id, frame = null) {
     this.stopPlaying(); this.film?.close();
-    this.film = null; this.view = null; this.entries = -1; this.gains = []; this.spot = this.spot?.project === id ? this.spot : null; this.names = new Set();
+    this.film = null; this.view = null; this.log = ''; this.gains = []; this.spot = this.spot?.project === id ? this.spot : null; this.names = new Set();
     this.stage.shown = { frame: -1, revision: 0, picture: null, mask: null }; this.stage.view.fitted = true; this.stage.drafts.clear(); this.stage.hovered = null;
     const view = await get(`/api/p/${id}`);
     this.film = new Film(view); this.asker = new Asker(id);
@@ -76,7 +76,8 @@ export class Review {
       if (changed.has(Math.floor(this.stage.shown.frame / view.chunk))) this.paintFrame(this.stage.shown.frame);
     }
     if (view.quality !== null && view.quality !== this.gains[this.gains.length - 1]) { this.gains.push(view.quality); if (this.gains.length > 200) this.gains.splice(1, 1); this.panels.showGain(this.gains); }
-    if (view.entries !== this.entries) { this.entries = view.entries; this.loadLog(); }
+    const log = `${view.entries} ${view.live}`; // when tracking has ended, history says what it changed
+    if (log !== this.log) { this.log = log; this.loadLog(); }
     this.parts.of.textContent = ` / ${(view.frames - 1).toLocaleString("en")}`;
     this.parts.frame.max = view.frames - 1;
     this.showObjects();

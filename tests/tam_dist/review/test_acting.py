@@ -80,8 +80,8 @@ def test_undo_redo_lock_unlock_remove_rename_retrack(client: TestClient, project
     assert act("rename", object="dog", name="wolf") == 200
     assert act("retrack", first=0, last=7) == 200
     said = [entry["what"] for entry in client.get(f"/api/p/{project}/history").json()]
-    assert said[0] == "tracked frames 0 to 7 anew"
-    assert "renamed dog to wolf" in said
+    assert said[0] == "frames 0..7 anew"
+    assert "'dog' is called 'wolf'" in said
     assert [o["shown"] for o in client.get(f"/api/p/{project}").json()["objects"]] == ["cat", "wolf"]
 
 

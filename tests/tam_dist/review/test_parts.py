@@ -66,23 +66,46 @@ def wait_for(condition: object, seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def test_jobs_wait_for_whoever_tracks_and_start_only_what_is_due(tmp_path: Path) -> None:
+def test_jobs_wait_for_whoever_tracks_and_start_only_what_is_due() -> None:
     driven, due = {"a"}, {"a", "b"}
     jobs = Jobs(due=lambda where: where in due, driven=lambda where: where in driven)
     started: list[str] = []
 
-    def start(location: str) -> object:
+    def track(location: str) -> dict[str, str]:
         started.append(location)
         due.discard(location)
-        return original(str(tmp_path / location))  # no project: the process ends with a sentence
+        return {}
 
-    original, jobs._start = jobs._start, start  # type: ignore[method-assign, assignment]
-    jobs.want("a")
-    jobs.want("c")  # nothing due
-    jobs.want("b")
+    jobs._track = track  # type: ignore[method-assign]
+    for each in ("a", "c", "b"):  # c has nothing due
+        jobs.want(each)
     wait_for(lambda: started == ["b"] and not jobs.state("b"))
-    assert jobs.state("a") == "waiting"
-    assert "no project" in jobs.failure("b") or "not a tam-dist project" in jobs.failure("b")
+    wait_for(lambda: jobs.state("a") == "waiting" and not jobs.state("c"))
     driven.clear()
     wait_for(lambda: started == ["b", "a"] and not jobs.state("a"))
+    jobs.close()
+
+
+def test_what_is_wanted_while_it_is_looked_at_is_looked_at_again() -> None:
+    looks: list[str] = []
+
+    def due(location: str) -> bool:
+        looks.append(location)
+        if len(looks) == 1:
+            jobs.want(location)  # somebody corrects it just behind the look
+        return False
+
+    jobs = Jobs(due=due, driven=lambda _: False)
+    jobs.want("a")
+    wait_for(lambda: len(looks) == 2 and not jobs.state("a"))
+    jobs.close()
+
+
+def test_a_failure_is_told_in_its_own_words(tmp_path: Path) -> None:
+    jobs = Jobs(due=lambda _: True, driven=lambda _: False)
+    jobs.want(str(tmp_path / "nothing"))
+    wait_for(lambda: jobs.failure(str(tmp_path / "nothing")))
+    assert "not a tam-dist project" in jobs.failure(str(tmp_path / "nothing"))
+    jobs.want(str(tmp_path / "neither"))
+    wait_for(lambda: "neither" in jobs.failure(str(tmp_path / "neither")))
     jobs.close()
