@@ -228,7 +228,9 @@ class RayExecutor:
                 num_gpus=share,
                 max_restarts=-1,
                 max_task_retries=0,
-                max_pending_calls=4 * WINDOW,  # a guard against mistakes here: never more than WINDOW are handed over
+                # A guard against mistakes here: no more than WINDOW are handed over. But those of an actor's earlier lives
+                # count as well until it is back, which takes a minute on a machine with too much to do.
+                max_pending_calls=32 * WINDOW,
                 scheduling_strategy=where,
             )
             .remote(ActorSetup(self._config, share, self._owner))

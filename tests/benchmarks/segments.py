@@ -59,7 +59,7 @@ from tam_dist.tracking.spec import ReferenceFrames, VideoGrid
 from tam_dist.types import Cut, ShotScan
 
 CHUNK = 16
-TRACK, ANSWER, DECODE, JUMP, REFERENCE, WRITE, WAY = 0.020, 0.150, 0.002, 0.250, 0.015, 0.010, 0.003
+TRACK, ANSWER, DECODE, JUMP, REFERENCE, WAY = 0.020, 0.150, 0.002, 0.250, 0.015, 0.003
 REFERENCES = tuple(ReferenceFrames(chunk, ()) for chunk in range(4))
 
 
@@ -77,6 +77,7 @@ class Cluster:
     passes: tuple[Pass, ...]
     frames: int
     splits: bool
+    write: float
     now: float = 0.0
     scanned: bool = False
     busy: dict[WorkerId, float] = field(default_factory=dict)
@@ -114,13 +115,13 @@ class Cluster:
         match call:
             case OpenProject() if self.splits and not self.scanned:
                 self.scanned = True
-                return ProjectReceipt(0.0, (), frozenset(), unscanned=unscanned((), self.frames)), WRITE
+                return ProjectReceipt(0.0, (), frozenset(), unscanned=unscanned((), self.frames)), self.write
             case OpenProject():
-                return ProjectReceipt(0.0, self.passes, frozenset(), REFERENCES), WRITE
+                return ProjectReceipt(0.0, self.passes, frozenset(), REFERENCES), self.write
             case Scan():
                 return ScanReceipt(0.0, ShotScan(call.start, call.stop, (), 0)), SCAN_FRAMES * DECODE + JUMP
             case OpenPass():
-                return PassReceipt(0.0, call.plan.chunks.start, frozenset(), REFERENCES), WRITE
+                return PassReceipt(0.0, call.plan.chunks.start, frozenset(), REFERENCES), self.write
             case OpenSession():
                 return Receipt(0.0), len(REFERENCES) * REFERENCE
             case Refer():
@@ -138,7 +139,7 @@ class Cluster:
             case Segment():
                 return Receipt(0.0), ANSWER
             case Write():
-                return WriteReceipt(0.0), WRITE
+                return WriteReceipt(0.0), self.write
         return Receipt(0.0), 0.0
 
 
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=1600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--longest", type=int, default=3000)
+    parser.add_argument("--write", type=float, default=0.010, metavar="SECONDS", help="a chunk, by the film's one writer")
     parser.add_argument("--known", action="store_true", help="the shots were found before")
     arguments = parser.parse_args()
     *cuts, end = shots(arguments.shots, arguments.seed)
@@ -172,7 +174,7 @@ def main() -> None:
         config = load_config([f"cluster.sessions_per_propagator={arguments.sessions}", f"tracking.chunk_size={CHUNK}"])
         refiners = max(1, 2 * count // 3)
         counts = {Role.PROPAGATOR: count, Role.REFINER: refiners, Role.DECODER: 2 * count, Role.WRITER: count}
-        cluster = Cluster(counts, passes, end.frame, splits=not arguments.known)
+        cluster = Cluster(counts, passes, end.frame, splits=not arguments.known, write=arguments.write)
         ends = Ends(cluster)
         scheduler = Scheduler(cluster, config, ends)
         scheduler.add(VideoJob("film", "film", "pyav", VideoGrid(8, 8, end.frame, CHUNK)))
