@@ -52,7 +52,7 @@ def login_routes(pane: Pane) -> APIRouter:
         if cookie is None:
             return _form("That is not the password.", 401)
         answer = RedirectResponse("/", 303)
-        secure = request.url.scheme == "https"
+        secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
         answer.set_cookie(COOKIE, cookie, max_age=LIFETIME, httponly=True, samesite="strict", secure=secure)
         return answer
 

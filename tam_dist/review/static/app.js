@@ -1,5 +1,5 @@
 // The pane: a header, the review of one project, the list of all, and Gradio's forms in drawers beside them.
-import { get } from "./api.js";
+import { get, post } from "./api.js";
 import { button, el } from "./dom.js";
 import { uuid } from "./draft.js";
 import { KEYS, actionOf } from "./keys.js";
@@ -29,6 +29,8 @@ class App {
     this.page = uuid();
     this.toasts = el("div", { class: "td-toasts" });
     this.chip = el("span", { class: "td-chip" });
+    const ask = (what) => async () => { try { await post(`/api/p/${this.review.view.id}/${what}`); this.review.poll(); } catch (error) { this.told(error.message, "error"); } };
+    this.pause = button("pause", "Pause tracking", "", ask("pause"), { hidden: true }); this.resume = button("play", "Go on with tracking", "", ask("resume"), { hidden: true });
     this.title = el("button", { type: "button", class: "td-title", title: "All projects (P)", onclick: () => this.list() });
     this.offline = el("div", { class: "td-offline", hidden: true, role: "alert" }, "The pane's server does not answer. What is being tracked goes on; this page comes back by itself.");
     this.who = el("span", { class: "td-who" });
@@ -37,7 +39,7 @@ class App {
     this.exportButton = el("button", { type: "button", class: "td-text", onclick: () => this.drawer("export") }, "Export");
     root.append(el("header", { class: "td-head" },
       el("a", { class: "td-logo", href: "#", onclick: (event) => { event.preventDefault(); this.list(); } }, logo(), el("span", {}, "tam-dist"), el("small", {}, "review")),
-      this.title, this.chip, el("nav", {}, el("button", { type: "button", class: "td-text", onclick: () => this.list() }, "Projects"), this.newButton, this.exportButton),
+      this.title, this.chip, this.pause, this.resume, el("nav", {}, el("button", { type: "button", class: "td-text", onclick: () => this.list() }, "Projects"), this.newButton, this.exportButton),
       this.who, button("sun", "Light or dark", "T", () => this.flip()), button("help", "Keys", "?", () => this.help())),
     this.offline, this.reviewHost, this.listHost, this.toasts);
     this.review = new Review(this.reviewHost, this);
@@ -83,7 +85,7 @@ class App {
 
   list() {
     delete document.body.dataset.drawer;
-    this.listed = true; this.review.stopPlaying(); this.reviewHost.hidden = true; this.listHost.hidden = false; this.exportButton.hidden = this.title.hidden = this.chip.hidden = true;
+    this.listed = true; this.review.stopPlaying(); this.reviewHost.hidden = true; this.listHost.hidden = false; for (const part of [this.exportButton, this.title, this.chip, this.pause, this.resume]) part.hidden = true;
     history.replaceState(null, "", "#"); this.projects.refresh().catch((error) => this.told(error.message, "error"));
   }
 
@@ -95,6 +97,7 @@ class App {
     const share = view.frames ? Math.floor((100 * view.frames_done) / view.frames) : 0, waiting = view.job === "waiting" ? ", waits for its turn" : "";
     const stale = view.stale.reduce((sum, [a, b]) => sum + b - a + 1, 0);
     this.chip.textContent = view.draft ? "click on an object to begin" : `${STATES[view.state] || view.state}${view.state === "tracking" ? ` ${share} %` : ""}${view.frames_per_second ? ` · ${view.frames_per_second.toFixed(1)} fps` : ""}${stale ? ` · ${stale} frames out of date` : ""}${waiting}`;
+    this.pause.hidden = !view.live; this.resume.hidden = view.live || view.draft || view.job !== "" || (view.state === "done" && !stale);
     if (view.reason && view.reason !== this.reason) this.told(view.reason, "error");
     this.reason = view.reason;
   }

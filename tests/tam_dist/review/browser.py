@@ -9,11 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import av
+
+from tam_dist.types import UInt8Array
 
 ROOT = Path(__file__).resolve().parents[3]
 FLAGS = (
@@ -112,3 +117,21 @@ def chromium() -> Iterator[Callable[[str], Viewer]]:
 
         yield opened
         browser.close()
+
+
+def write_mp4(path: Path, video: UInt8Array, *, keyframes: int = 50) -> Path:
+    """``video``: uint8 (T, H, W, 3), as H.264."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": str(keyframes)})
+        stream.height, stream.width, stream.pix_fmt = video.shape[1], video.shape[2], "yuv420p"
+        for picture in video:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE / 1000) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.05)

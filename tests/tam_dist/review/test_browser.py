@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import tam_dist
 from storage.project_store import ProjectStore
 from storage.prompt_log import Undo
 from tam_dist.review.places import place_of
 from tam_dist.types import Clicks, Prompt
-from tests.tam_dist.review.browser import Server, Viewer, chromium
-from tests.tiny import square
+from tests.tam_dist.review.browser import ROOT, Server, Viewer, chromium, wait_for, write_mp4
+from tests.tiny import moving_square, square
 
 pytest.importorskip("playwright", reason="needs playwright: pip install playwright")
 if not Path("/usr/bin/chromium").exists():
@@ -201,3 +205,31 @@ def test_a_new_video_goes_from_the_first_click_to_a_running_job(viewer: Viewer, 
     viewer.until("tamDist.review.view?.draft === false")
     assert [p.object_name for p in prompts(Path(server.arguments[0]) / "square")] == ["block"]
     viewer.until("tamDist.review.view?.live || tamDist.review.view?.job || tamDist.review.view?.frames_done > 0")
+
+
+@pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
+def test_a_running_job_takes_a_correction_in(
+    server: Server, people: Callable[[str], Viewer], tmp_path: Path, tiny_settings: tuple[str, ...], executor: str
+) -> None:
+    video = write_mp4(tmp_path / "long.mp4", moving_square(6000))
+    mask = tmp_path / "mask.png"
+    Image.fromarray(square(4, 10).astype(np.uint8)).save(mask)
+    where = Path(server.arguments[0]) / f"running_{executor}"
+    command = [sys.executable, "-m", "tam_dist.cli", "track", str(video), "--labels", f"0={mask}", "--out", str(where)]
+    job = subprocess.Popen([*command, "--quiet", "--executor", executor, *tiny_settings], cwd=ROOT)
+    viewer = people(server.url)
+    try:
+        wait_for(lambda: len(list(where.glob("commits/*.json"))) > 4 or job.poll() is not None)
+        viewer.open(identifier(where), 10)
+        assert viewer.read("view.state") == "tracking"
+        viewer.page.mouse.click(*viewer.at(30, 18))
+        viewer.press("Enter")
+        viewer.page.wait_for_selector("text=the running job takes it in")
+        viewer.until("tamDist.review.shown.revision === 2")
+        viewer.page.click("[aria-label='Pause tracking']")
+        assert job.wait(120) is not None
+        viewer.until("tamDist.review.view.state === 'cancelled'")
+    finally:
+        viewer.page.context.close()
+        job.kill()
+        job.wait()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 from tam_dist.review.jobs import Jobs
 from tam_dist.review.queueing import HOLDS, Claims, Spot
+from tests.tam_dist.review.browser import wait_for
 
 
 def spots(*frames: int) -> list[Spot]:
@@ -57,13 +57,6 @@ def test_one_page_gets_it_of_many_that_ask_at_once() -> None:
     for each in pages:
         each.join()
     assert len(won) == 1
-
-
-def wait_for(condition: object, seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.02)
 
 
 def test_jobs_wait_for_whoever_tracks_and_start_only_what_is_due() -> None:
