@@ -315,6 +315,25 @@ class ProjectStore:
                 self._thin(backward=backward)
             return new
 
+    def amend(self, result: ChunkResult) -> CommitRecord:
+        """Store what a person changed of a committed chunk's masks. The tracker's state after it is what it was."""
+        labels, quality, origin = self._checked(result)
+        chunk = result.index
+        with self._writing:
+            self._require_lock()
+            old = self.record(chunk)
+            if old is None:
+                raise ValueError(f"chunk {chunk} is not committed")
+            digest, basis = labels_digest(labels), None if result.basis is None else result.basis.after(result.layer)
+            new = replace(old, digest=digest, scores=scores_digest(quality, origin), objects=quality.shape[1], basis=basis)
+            new = replace(new, revision=old.revision + (digest != old.digest), time=time.time())
+            self._commits.begin_rewrite(chunk)
+            self._masks.write(result.start, labels, quality, origin)
+            new = replace(new, stored=self._masks.stored_digest(chunk))
+            self._commits.put(new)
+            self._commits.end_rewrite(chunk)
+            return new
+
     def attach_checkpoint(self, chunk: int, state: bytes, *, backward: bool = False) -> None:
         """Keep the tracker's state after a chunk that was committed without one, as a run that is stopped does."""
         with self._writing:

@@ -284,13 +284,15 @@ class Reference:
 class Basis:
     """What a chunk's masks were made from, as SHA-256 (hex) of the ``prompts`` in force up to its end, the ``weights``, and
     the ``settings`` that decide masks; ``fill``: of what each backward pass that came by started from, in that order, with
-    "+" between, "" where none did. Masks on another basis than that of today are stale.
+    "+" between, "" where none did; ``locks``: of masks that were put in as they are, "" without. Masks on another basis than
+    that of today are stale.
     """
 
     prompts: str
     weights: str
     settings: str
     fill: str = ""
+    locks: str = ""
 
     @property
     def fills(self) -> tuple[str, ...]:

@@ -304,7 +304,7 @@ class Scheduler:
     def _replan(self, run: VideoRun) -> None:
         """Have the project say anew what is due. No chunk is begun meanwhile, so that what it says holds when it is there."""
         run.replanning, run.outdated = True, False
-        under_way = tuple(each.under_way for each in run.open.values() if each.opened)
+        under_way = tuple(each.under_way() for each in run.open.values() if each.opened)
         self._submit(run.writer, Replan(run.job.project, run.generation, under_way), run.asked)
 
     def _on_replanned(self, run: VideoRun, receipt: ProjectReceipt, asked: Payload) -> None:
@@ -312,7 +312,7 @@ class Scheduler:
         run.asked, run.replanning = asked, False
         for generation, each in list(run.open.items()):
             if each.opened and each.plan in going_on:
-                each.lessons |= dict(going_on[each.plan])
+                each.relearn(going_on[each.plan])
                 self._submit(each.propagator, Update(run.job.project, generation, each.plan), asked)
             else:
                 self._drop(run, each)

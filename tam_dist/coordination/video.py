@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tam_dist.coordination.calls import PassReceipt, Payload, UnderWay, WorkerId
+from tam_dist.coordination.calls import Lessons, PassReceipt, Payload, UnderWay, WorkerId
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.spec import ReferenceFrames, VideoGrid
 
@@ -55,7 +55,7 @@ class PassRun:
     refiner is to answer. ``saving``: a snapshot was asked for and is not there yet. ``propagator`` is None while the pass
     waits for a place. ``lane`` tells the decoder which of the video's readers is the pass's own. ``lessons`` are what the
     session is still to learn, by the chunk before which it does; ``anew`` the chunks whose stored masks are replaced; ``needs``
-    what other passes must have stored before this one can begin.
+    what other passes must have stored before this one can begin; ``asked_at`` the position as of which a replanning judges.
     """
 
     plan: Pass
@@ -77,6 +77,7 @@ class PassRun:
     lessons: dict[int, tuple[ReferenceFrames, ...]] = field(default_factory=dict)
     anew: frozenset[int] = frozenset()
     needs: set[tuple[Pass, int]] = field(default_factory=set)
+    asked_at: int = 0
 
     @property
     def idle(self) -> bool:
@@ -97,10 +98,10 @@ class PassRun:
         chunks = self.plan.chunks
         return chunks[self.at] if self.at < len(chunks) else chunks[-1] + chunks.step
 
-    @property
     def under_way(self) -> UnderWay:
-        """How far the session has come."""
-        chunks, at = self.plan.chunks, self.at if self.idle else self.at + 1
+        """How far the session has come, for a replanning."""
+        self.asked_at = self.at if self.idle else self.at + 1
+        chunks, at = self.plan.chunks, self.asked_at
         under_way = chunks[self.at : at]
         return UnderWay(self.plan, chunks.start + at * chunks.step, frozenset({*self.writing, *under_way}))
 
@@ -118,6 +119,11 @@ class PassRun:
         self.lessons = {chunk: frames for chunk, frames in receipt.lessons if chunk in chunks[self.at :]}
         wanted = (n + 1 for n in reversed(range(self.plan.skip, len(chunks))) if chunks[n] not in receipt.done)
         self.end = next(wanted, 0)
+
+    def relearn(self, lessons: Lessons) -> None:
+        """From where a replanning judged on, these are what is to be learnt."""
+        before = self.plan.chunks[: self.asked_at]
+        self.lessons = {chunk: frames for chunk, frames in self.lessons.items() if chunk in before} | dict(lessons)
 
     def chunks_to_decode(self, credit: int) -> list[int]:
         """Chunks to ask the decoder for now, so that at most ``credit`` are decoded or being decoded ahead of the tracker."""
@@ -239,10 +245,11 @@ class VideoRun:
                 for other in storing.get(chunk, ())
                 if other not in under_way or chunk not in under_way[other].done
             }
-            for need in each.needs:
-                self.blocked.setdefault(need, []).append(each)
-            if plan not in under_way and not each.needs:
-                self._await(each)
+            if plan not in under_way:
+                for need in each.needs:
+                    self.blocked.setdefault(need, []).append(each)
+                if not each.needs:
+                    self._await(each)
             for chunk in plan.kept:
                 storing.setdefault(chunk, []).append(plan)
                 self.left[chunk] += chunk not in each.done

@@ -92,18 +92,20 @@ class Correction:
     digest: str
 
 
-def corrections(objects: Sequence[TrackedObject], prompts: Sequence[Prompt], frames: range) -> tuple[Correction, ...]:
+def corrections(
+    objects: Sequence[TrackedObject], prompts: Sequence[Prompt], locks: Sequence[Prompt], frames: range
+) -> tuple[Correction, ...]:
     """The ones among ``frames`` on which objects were corrected that a person had marked before, in the order in which that
-    was done.
+    was done. ``locks`` that do not enter memory bound what was corrected after them.
     """
     ids = {o.name: o.id for o in objects}
-    marks = _marks(prompts, frames)
     asked: dict[int, dict[int, int]] = defaultdict(dict)
     first_asked: dict[int, tuple[float, str]] = {}
     for prompt in prompts:
         if prompt.purpose != "correction" or isinstance(prompt.data, Absent) or prompt.object_name not in ids:
             continue
-        known = marks[prompt.object_name]
+        earlier = [lock for lock in locks if lock.time < prompt.time]
+        known = _marks([p for p in (*prompts, *earlier) if p.object_name == prompt.object_name], frames)
         before = known[: bisect_left(known, prompt.frame)]
         if before and prompt.frame in known:
             asked[prompt.frame][ids[prompt.object_name]] = before[-1]
@@ -115,20 +117,12 @@ def corrections(objects: Sequence[TrackedObject], prompts: Sequence[Prompt], fra
     )
 
 
-def _marks(prompts: Sequence[Prompt], frames: range) -> dict[str, list[int]]:
-    """By object, the frames that a person marked, ascending; where it is declared absent, the last frame of that counts."""
-    absences: dict[str, list[Absent]] = defaultdict(list)
-    for prompt in prompts:
-        if isinstance(prompt.data, Absent):
-            absences[prompt.object_name].append(prompt.data)
-    marks: dict[str, set[int]] = defaultdict(set)
-    for prompt in prompts:
-        name = prompt.object_name
-        if isinstance(prompt.data, Absent):
-            marks[name].add(prompt.data.last)
-        elif not any(a.first <= prompt.frame <= a.last for a in absences[name]):
-            marks[name].add(prompt.frame)
-    return {name: sorted(found.intersection(frames)) for name, found in marks.items()}
+def _marks(prompts: Sequence[Prompt], frames: range) -> list[int]:
+    """The ones among ``frames`` on which a person marked an object, ascending; of an absence the last one counts."""
+    absences = [p.data for p in prompts if isinstance(p.data, Absent)]
+    shown = (p.frame for p in prompts if not isinstance(p.data, Absent))
+    there = (frame for frame in shown if not any(a.first <= frame <= a.last for a in absences))
+    return sorted({*there, *(a.last for a in absences)}.intersection(frames))
 
 
 def _correction_digest(
@@ -154,6 +148,14 @@ def learnt_digest(before: str, lessons: Sequence[tuple[int, Prompt]]) -> str:
         entry = [chunk, prompt.object_name, prompt.frame, prompt.data.kind, _content(prompt.data)]
         sha.update(json.dumps(entry).encode() + b"\n")
     return sha.hexdigest()
+
+
+def locks_digest(locks: Sequence[Prompt]) -> str:
+    """SHA-256 (hex) of masks that frames keep, "" without any."""
+    sha = hashlib.sha256()
+    for lock in sorted(locks, key=_order):
+        sha.update(json.dumps([lock.object_name, lock.frame, lock.data.kind, _content(lock.data)]).encode() + b"\n")
+    return sha.hexdigest() if locks else ""
 
 
 def digest_of(values: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -11,14 +11,9 @@ from torch import Tensor
 from tam_dist.tracking.resampling import label_map
 from tam_dist.tracking.spec import SessionSpec
 from tam_dist.types import (
-    Absent,
-    ChunkResult,
     FloatArray,
-    FrameChunk,
     LabelArray,
-    Mask,
     Origin,
-    Prompt,
     SegmentedMask,
     UInt8Array,
 )
@@ -75,44 +70,3 @@ class FrameMasks:
             labels[labels == object_id] = 0
             labels[answer.mask] = object_id
         return cls(labels, found.quality, found.origin)
-
-
-@dataclass(frozen=True, eq=False)
-class ChunkMasks:
-    """A chunk's masks so far; frames never put are untracked."""
-
-    index: int
-    start: int
-    labels: LabelArray
-    quality: FloatArray
-    origin: UInt8Array
-    applied: list[str] = field(default_factory=list)
-
-    @classmethod
-    def blank(cls, spec: SessionSpec, chunk: FrameChunk) -> ChunkMasks:
-        count, objects = len(chunk.frames), len(spec.objects)
-        return cls(
-            chunk.index,
-            chunk.start,
-            np.zeros((count, spec.height, spec.width), spec.label_dtype),
-            np.full((count, objects), np.nan, np.float32),
-            np.full((count, objects), Origin.UNTRACKED, np.uint8),
-        )
-
-    def put(self, number: int, frame: FrameMasks) -> None:
-        """Frame ``number`` of the video; a frame put twice keeps the later masks."""
-        offset = number - self.start
-        self.labels[offset], self.quality[offset], self.origin[offset] = frame.labels, frame.quality, frame.origin
-
-    def keep(self, lock: Prompt, object_id: int) -> None:
-        """Give an object in the frame of ``lock`` the mask that this says it has there, whatever was tracked."""
-        offset = lock.frame - self.start
-        self.labels[offset][self.labels[offset] == object_id] = 0
-        if isinstance(lock.data, Mask):
-            self.labels[offset][lock.data.to_array()] = object_id
-        absent = isinstance(lock.data, Absent)
-        self.origin[offset, object_id - 1] = Origin.ABSENT if absent else Origin.PROMPTED
-        self.quality[offset, object_id - 1] = np.nan if absent else 1.0
-
-    def result(self) -> ChunkResult:
-        return ChunkResult(self.index, self.start, self.labels, self.quality, self.origin, tuple(self.applied))

@@ -19,8 +19,9 @@ from tam_dist.models.precision import Precision
 from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore, Prediction
 from tam_dist.models.xmem.network import XMem
 from tam_dist.tracking.assessment import Assessor, Question, Watcher
+from tam_dist.tracking.chunk_masks import ChunkMasks
 from tam_dist.tracking.encoding import ChunkEncoder
-from tam_dist.tracking.outcome import ChunkMasks, FrameMasks
+from tam_dist.tracking.outcome import FrameMasks
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.plan import BackwardPlan, ObjectPrompts, PromptPlan
 from tam_dist.tracking.quality.model import QualityScorer, weight_free

@@ -11,7 +11,15 @@ from itertools import pairwise
 import numpy as np
 
 from tam_dist.config import PropagationConfig, RefinementConfig, refinement_off
-from tam_dist.tracking.basis import Correction, PromptDigests, corrections, fill_digest, learnt_digest, starts
+from tam_dist.tracking.basis import (
+    Correction,
+    PromptDigests,
+    corrections,
+    fill_digest,
+    learnt_digest,
+    locks_digest,
+    starts,
+)
 from tam_dist.tracking.passes import Direction, Pass
 from tam_dist.types import Absent, Basis, Fusion, Prompt, TrackedObject, chunk_count
 
@@ -149,7 +157,8 @@ class SessionSpec(VideoGrid):
         learnt = [lesson for lesson in self.lessons if lesson[0] <= chunk]
         if learnt:
             prompts = learnt_digest(prompts, learnt)
-        return Basis(prompts, self.weights, self.settings, "+".join(fills))
+        locks = locks_digest([lock for lock in self.locks if lock.frame // self.chunk_size == chunk])
+        return Basis(prompts, self.weights, self.settings, "+".join(fills), locks)
 
     def fusion(self, over: Pass) -> Fusion | None:
         """How the masks of a pass are brought together with those that are there; None where they are stored or filled in."""
@@ -257,7 +266,7 @@ class SessionSpec(VideoGrid):
         last = max(begins.values(), default=frames.start) if both else frames.start
         fill_stop = last // self.chunk_size + 1 if last > frames.start else first
         digest = fill_digest(self.objects, prompts) if fill_stop > first else ""
-        corrected = corrections(self.objects, (*prompts, *self.locks), frames) if both else ()
+        corrected = corrections(self.objects, prompts, self.locks, frames) if both else ()
         return _Segment(first, stop, prompts, begins, fill_stop, digest, corrected)
 
     @cached_property

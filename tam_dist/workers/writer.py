@@ -26,6 +26,7 @@ from tam_dist.coordination.calls import (
 )
 from tam_dist.due import DueWork, due_work, passes_due, start_of
 from tam_dist.errors import ProjectLockedError, StorageError
+from tam_dist.locking import lock_frames
 from tam_dist.settling import agreeing_with_stored, settle
 from tam_dist.tracking.asked import Asked
 from tam_dist.tracking.fill import filled, fused, of_stored
@@ -151,9 +152,12 @@ class WriterWorker:
 
 def _plan(store: ProjectStore, begun: Iterable[int]) -> DueWork:
     """What is due, and what is new in the log put on record before any masks depend on it."""
+    begun = tuple(begun)
     work = due_work(store, begun)
     if work.edition is not None:
         store.append_edition(work.edition)
+        if lock_frames(store, work):
+            work = due_work(store, begun)
     new = work.asked.objects[len(store.manifest.objects) :]
     if new:
         store.add_objects(new)
@@ -184,9 +188,11 @@ def _going_on(call: Replan, before: Asked, work: DueWork, passes: tuple[Pass, ..
         if plan not in passes:
             continue
         old, new = before.spec_of(plan), work.asked.spec_of(plan)
-        stored = [chunk for chunk in begun if chunk in plan.kept and chunk not in each.unstored]
-        holds = all(work.made.get(chunk, 0) > new.layer(plan, chunk) for chunk in stored)
-        if holds and old.fusion(plan) == new.fusion(plan) and all(_same_layer(old, new, plan, chunk) for chunk in begun):
+        stored = {chunk for chunk in begun if chunk in plan.kept and chunk not in each.unstored}
+        # Where a backward pass is still to come, what it is brought together with has to be there already.
+        holds = all(work.made.get(c, 0) >= new.layer(plan, c) + (c in stored) for c in plan.kept)
+        opened_alike = old.fusion(plan) == new.fusion(plan) and old.references(plan) == new.references(plan)
+        if holds and opened_alike and all(_same_layer(old, new, plan, chunk) for chunk in begun):
             lessons = tuple((chunk, frames) for chunk, frames in new.lessons_of(plan).items() if chunk not in begun)
             found.append((plan, lessons))
     return tuple(found)

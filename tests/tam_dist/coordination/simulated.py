@@ -34,9 +34,11 @@ from tam_dist.coordination.calls import (
     Snapshot,
     Step,
     StepReceipt,
+    Worker,
     WorkerId,
     Write,
     WriteReceipt,
+    abandon,
 )
 from tam_dist.errors import PayloadLostError, WorkerDiedError
 from tam_dist.tracking.passes import Pass
@@ -140,6 +142,8 @@ class FakeWorker:
         self.world = world
         self.sessions: dict[int, tuple[Pass, int, str]] = {}  # pass, next chunk, state
         self.waiting: dict[int, str] = {}
+
+    def close(self) -> None: ...
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
         match call:
@@ -247,12 +251,14 @@ class SimulatedExecutor:
         counts: dict[Role, int],
         choose: Callable[[Sequence[WorkerId]], WorkerId] = lambda busy: busy[0],
         disturb: Callable[[WorkerId, Call], str | None] = undisturbed,
+        make: Callable[[WorkerId], Worker] | None = None,
     ) -> None:
         self.world = world
+        self.make = make or (lambda _: FakeWorker(world))
         self.queues: dict[WorkerId, deque[tuple[Call, tuple[Payload, ...]]]] = {
             WorkerId(role, n): deque() for role, count in counts.items() for n in range(count)
         }
-        self.alive = {w: FakeWorker(world) for w in self.queues}
+        self.alive: dict[WorkerId, Worker] = {w: self.make(w) for w in self.queues}
         self.away: set[WorkerId] = set()
         self.on_the_way: dict[WorkerId, deque[Completion]] = {w: deque() for w in self.queues}
         self.choose = choose
@@ -267,7 +273,8 @@ class SimulatedExecutor:
     def submit(self, worker: WorkerId, call: Call, *payloads: Payload) -> None:
         self.queues[worker].append((call, payloads))
 
-    def abandon(self, worker: WorkerId, generation: int) -> None: ...
+    def abandon(self, worker: WorkerId, generation: int) -> None:
+        abandon(self.alive[worker], generation)
 
     def wait(self, timeout: float | None) -> Sequence[Completion]:
         busy = [w for w, q in self.queues.items() if (q or self.on_the_way[w]) and self._can_answer(w)]
@@ -309,10 +316,15 @@ class SimulatedExecutor:
 
     def _kill(self, worker: WorkerId, call: Call) -> list[Completion]:
         """Answers that are on their way then don't arrive any more, whatever their calls have done."""
-        self.alive[worker] = FakeWorker(self.world)
+        self.alive[worker].close()  # as the kernel does: locks are free
+        self.alive[worker] = self.make(worker)
         lost = [call, *(done.call for done in self.on_the_way[worker]), *(c for c, _ in self.queues[worker])]
         self.queues[worker].clear()
         self.on_the_way[worker].clear()
         return [Completion(worker, c, error=WorkerDiedError("died", running=n == 0)) for n, c in enumerate(lost)]
 
     def close(self) -> None: ...
+
+    def close_workers(self) -> None:
+        for worker in self.alive.values():
+            worker.close()
