@@ -123,7 +123,7 @@ def _join(address: str) -> None:
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ResourceError(
             f"The Ray cluster at {address} did not let us in ({str(error).splitlines()[0]}): check --address or RAY_ADDRESS, "
-            "its version of Ray, and the token (RAY_AUTH_TOKEN or ~/.ray/auth_token must be as where it was started)."
+            "its version of Ray, and the token (RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or ~/.ray/auth_token as it has them)."
         ) from error
 
 

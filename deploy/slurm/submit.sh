@@ -75,6 +75,6 @@ done
 if [ "$stopping" = "the time limit is near" ] && [ "$code" -ne 0 ] && [ "$code" -ne 3 ]; then
     echo "to be continued: requeueing job $SLURM_JOB_ID"
     scontrol requeue "$SLURM_JOB_ID"
-    exit 0
+    sleep 120 # it ends this script; an exit of its own would come in between
 fi
 exit "$code"

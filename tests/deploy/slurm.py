@@ -61,6 +61,11 @@ class Slurm:
         words = self.ask("scontrol", "show", "job", job).split()
         return next(word.partition("=")[2] for word in words if word.startswith(f"{name}="))
 
+    def idle(self) -> bool:
+        """Whether its node is there and has nothing to do, not even to clean up."""
+        asked = subprocess.run(["sinfo", "-h", "-o", "%T"], env=self.environment, capture_output=True, text=True)
+        return asked.stdout.strip() == "idle"
+
 
 @contextmanager
 def slurm(folder: Path) -> Iterator[Slurm]:
@@ -80,12 +85,7 @@ def slurm(folder: Path) -> Iterator[Slurm]:
             with (folder / f"{Path(command[0]).name}.out").open("w") as log:
                 daemons.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
         found = Slurm(environment)
-
-        def idle() -> bool:
-            asked = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True)
-            return asked.stdout.strip() == "idle"
-
-        wait_until(idle, 60, "Slurm's node")
+        wait_until(found.idle, 60, "Slurm's node")
         yield found
     finally:
         for daemon in reversed(daemons):

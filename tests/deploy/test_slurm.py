@@ -45,8 +45,9 @@ def test_near_its_time_limit_a_job_saves_and_goes_on_after_it_was_requeued(
     assert "stopping: the time limit is near" in text
     assert "Traceback" not in text
     before = labels_so_far(out)
-    wait_until(lambda: cluster.field(job, "JobState") == "PENDING", 60, "the end of its first life")
-    cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")  # Slurm lets two minutes pass otherwise
+    # Slurm lets two minutes pass, for its node to clean up.
+    wait_until(lambda: cluster.field(job, "JobState") == "PENDING" and cluster.idle(), 60, "the end of its first life")
+    cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
     wait_until(lambda: cluster.field(job, "JobState") in ("COMPLETED", "FAILED"), 200, "the job's end")
     assert cluster.field(job, "JobState") == "COMPLETED", log.read_text()
     assert 0 < before < labels_so_far(out)
