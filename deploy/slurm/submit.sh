@@ -75,6 +75,6 @@ done
 if [ "$stopping" = "the time limit is near" ] && [ "$code" -ne 0 ] && [ "$code" -ne 3 ]; then
     echo "to be continued: requeueing job $SLURM_JOB_ID"
     scontrol requeue "$SLURM_JOB_ID"
-    sleep 120 # it ends this script; an exit of its own would come in between
+    exec sleep 120 # that ends the script; an exit of its own might count as the job's
 fi
 exit "$code"
