@@ -41,6 +41,7 @@ from tam_dist.coordination.video import VideoJob
 from tam_dist.errors import WorkerDiedError
 from tam_dist.preparation import job_of
 from tam_dist.prompts import objects_of
+from tam_dist.replay import copy_asked
 from tam_dist.tracking.chunk_masks import ChunkMasks
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.plan import BackwardPlan, PromptPlan
@@ -208,11 +209,8 @@ def create(where: Path, prompts: Sequence[Prompt], used: Config, chunks: int) ->
 
 def copied(source: ProjectStore, where: Path) -> VideoJob:
     """What was asked of a project and when that was learnt, without anything that was made of it."""
-    with ProjectStore.create(where, source.manifest, source.pts) as store:
-        store.append_entries(source.entries())
-        for edition in source.editions():
-            store.append_edition(edition)
-        return job_of(store)
+    copy_asked(source, where)
+    return job_of(ProjectStore.open(where, write=False))
 
 
 def content(where: str) -> tuple[bytes, ...]:
