@@ -26,10 +26,10 @@ Out = pytest.CaptureFixture[str]
 
 
 def _track(video: Path, out: Path, settings: Settings, at: int, reached: Flag, go_on: Flag) -> None:
-    """Stand still once chunk ``at`` is stored, until told to go on."""
+    """Stand still once chunk ``at`` (any, if -1) is stored, until told to go on."""
 
     def listen(event: Event) -> None:
-        if isinstance(event, ChunkCommitted) and event.chunk == at and not reached.is_set():
+        if isinstance(event, ChunkCommitted) and at in (-1, event.chunk) and not reached.is_set():
             reached.set()
             go_on.wait(120)
 
@@ -127,6 +127,7 @@ def test_a_run_that_is_killed_before_it_takes_them_up_loses_none(tracking: Track
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_thirty_kills_between_what_was_acknowledged_and_what_came_of_it(tracking: Tracking, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     out = tmp_path / "p"
@@ -134,7 +135,7 @@ def test_thirty_kills_between_what_was_acknowledged_and_what_came_of_it(tracking
     for number in range(30):
         frame = int(rng.integers(1, 44))
         mask = square(int(rng.integers(0, 48)), int(rng.integers(0, 32)))
-        run = tracking(out, _next_chunk(out, number))
+        run = tracking(out, -1)
         if number % 4 == 3 and given:
             assert tam_dist.undo(out).live
             given.popitem()
@@ -147,12 +148,3 @@ def test_thirty_kills_between_what_was_acknowledged_and_what_came_of_it(tracking
     found = tam_dist.Project.open(out)
     for frame, mask in given.items():
         assert np.array_equal(found.masks["cat"][frame], mask)
-
-
-def _next_chunk(out: Path, number: int) -> int:
-    """One that is tracked for certain by whoever goes on."""
-    if not number:
-        return 1
-    work = due_work(ProjectStore.open(out, write=False))
-    due = sorted(work.missing | work.stale)
-    return due[number % len(due)]
