@@ -102,7 +102,7 @@ def measure(viewer: Viewer, server: Server, runs: Path, steps: int) -> None:
 
 
 def memory(viewer: Viewer, server: Server) -> None:
-    """Of the pane's process over 2,000 steps and 2,000 polls."""
+    """Of the pane's process over 2,000 steps and 1,000 polls."""
     assert server._process is not None
     process = psutil.Process(server._process.pid)
     step = "review.go(i % review.view.frames)"
@@ -112,9 +112,9 @@ def memory(viewer: Viewer, server: Server) -> None:
     before = process.memory_info().rss
     viewer.page.evaluate(fast, [2000, step, reached])
     poll = "review.polled = 0; review.poll().then(() => { review.polled = 1; })"
-    viewer.page.evaluate(fast, [2000, poll, "review.polled"])
+    viewer.page.evaluate(fast, [1000, poll, "review.polled"])
     after = process.memory_info().rss
-    print(f"memory of the pane: {before >> 20} MB after 700 frame steps, {after >> 20} MB after 2,000 more and 2,000 polls")
+    print(f"memory of the pane: {before >> 20} MB after 700 frame steps, {after >> 20} MB after 2,000 more and 1,000 polls")
 
 
 def show(what: str, milliseconds: list[float]) -> None:

@@ -134,11 +134,12 @@ export class Timeline {
 
   ruler(c, dim, line) {
     const frames = this.stop - this.first, fps = this.project.fps || 25, wanted = frames / Math.max(2, this.width / 110);
-    const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000].find((s) => s >= wanted) || 100000;
+    const steps = frames > 5000 ? [10, 30, 60, 120, 300, 600, 1200, 1800, 3600].map((seconds) => Math.round(seconds * fps)) : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
+    const step = steps.find((each) => each >= wanted) || steps[steps.length - 1];
     c.font = "11px system-ui, sans-serif"; c.textBaseline = "top"; c.fillStyle = dim;
     for (let f = Math.ceil(this.first / step) * step; f < this.stop; f += step) {
       const x = this.x(f);
-      c.fillRect(x, HEAD - 5, 1, 5); c.fillText(frames > 5000 ? clock(f / fps) : String(f), x + 3, 2);
+      c.fillRect(x, HEAD - 5, 1, 5); c.fillText(frames > 5000 ? clock(f / fps + 0.5 / fps) : String(f), x + 3, 2);
     }
     c.fillStyle = line; c.fillRect(this.left, HEAD - 1, this.width, 1);
   }
