@@ -42,8 +42,15 @@ def spec(refinement: RefinementConfig, objects: int = 1) -> SessionSpec:
     tracked = tuple(TrackedObject(i, f"o{i}", (0, 0, 0)) for i in range(1, objects + 1))
     side = 16 if objects < 4 else 6
     prompts = tuple(
-        Prompt(f"p{o.id}", 0.0, "ann", 0, o.name, Mask.from_array(square(4 + 8 * (o.id % 7), 10 * (o.id // 7), side)))
-        for o in tracked
+        Prompt(
+            f"p{o.id}",
+            0.0,
+            "ann",
+            0,
+            o.name,
+            Mask.from_array(square(4 + 8 * ((o.id - 1) % 7), 10 + 8 * ((o.id - 1) // 7), side)),
+        )
+        for o in tracked  # the first one is the moving square, at least its corner
     )
     return SessionSpec(WIDTH, HEIGHT, FRAMES, CHUNK, tracked, prompts, propagation, refinement)
 
