@@ -65,7 +65,9 @@ class Cluster:
 def ray_head(
     folder: Path, *options: str, address: str | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[Cluster]:
-    """A head with its own token. ``folder``'s path must be short: Ray's sockets lie in it."""
+    """A head with its own token. ``folder``'s path must be short: Ray's sockets lie in it. ``environment`` is the head's
+    alone.
+    """
     dashboard, metrics, agent, client, first = free_ports(5)
     address = address or free_address()
     env = os.environ | {
@@ -77,13 +79,12 @@ def ray_head(
         "PYTHONPATH": str(ROOT),
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "RAY_ADDRESS": address,
-        **(environment or {}),
     }
     port = address.rpartition(":")[2]
     command = [RAY, "start", "--head", "--block", f"--port={port}", "--object-store-memory=100000000", f"--temp-dir={folder}"]
     command += [f"--dashboard-port={dashboard}", f"--metrics-export-port={metrics}", f"--dashboard-agent-listen-port={agent}"]
     command += [f"--ray-client-server-port={client}", f"--min-worker-port={first + 100}", f"--max-worker-port={first + 300}"]
-    with _process([*command, *options], env, folder / "head.log"):
+    with _process([*command, *options], env | (environment or {}), folder / "head.log"):
         yield Cluster(address, f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{metrics}", env, folder)
 
 

@@ -1,19 +1,14 @@
-"""Jobs on a cluster: submitted, two at once, stopped and continued; and a head whose control plane is lost and comes back."""
+"""Jobs on a cluster: submitted, two at once, stopped and continued."""
 
 from __future__ import annotations
 
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.actors.chaos import wait_until
-from tests.deploy.clusters import RAY, TAM_DIST, Cluster, free_address, free_ports, ray_head
-from tests.deploy.files import tool
+from tests.deploy.clusters import RAY, TAM_DIST, Cluster, ray_head
 from tests.deploy.runs import labels, labels_so_far
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -62,80 +57,4 @@ def test_a_job_that_is_stopped_saves_and_the_next_one_continues(
         done = job(cluster, "submit", "--submission-id=second", "--", PYTHON, *TAM_DIST[1:], *words)
         assert done.returncode == 0, done.stdout + done.stderr
     assert before > 0
-    assert labels(out) == undisturbed
-
-
-# --- Redis ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def redis(folder: Path) -> Iterator[str]:
-    [port] = free_ports(1)
-    server = tool("redis-server", "redis-server")
-    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--requirepass", "secret"]
-    with (folder / "redis.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: "Ready to accept" in (folder / "redis.log").read_text(), 30, "Redis")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def control_plane(cluster: Cluster) -> psutil.Process:
-    """The process of this cluster's control plane, which is named by its session's folder."""
-    found = [
-        process
-        for process in psutil.process_iter(["name", "cmdline"])
-        if process.info["name"] == "gcs_server" and any(str(cluster.folder) in word for word in process.info["cmdline"] or ())
-    ]
-    assert len(found) == 1
-    return found[0]
-
-
-def test_with_redis_a_run_goes_on_when_the_control_plane_is_lost(
-    corpus: Path, undisturbed: dict[str, str], tiny_settings: tuple[str, ...], tmp_path: Path, short_path: Path
-) -> None:
-    """The machine stays and its control plane comes back, as where a head's pod is restarted beside its workers: here by hand,
-    with the very command that ran before.
-    """
-    out = tmp_path / "runs"
-    with redis(tmp_path) as address:
-        environment = {"RAY_REDIS_ADDRESS": address, "RAY_external_storage_namespace": "test"}
-        password = ("--redis-password=secret",)
-        with ray_head(
-            short_path / "ray", "--num-cpus=4", *password, address=free_address(), environment=environment
-        ) as cluster:
-            run = cluster.start(*TAM_DIST, *run_words(corpus, out, tiny_settings))
-            wait_until(lambda: labels_so_far(out) > 0, 120, "the first chunk")
-            lost = control_plane(cluster)
-            command, env, folder = lost.cmdline(), lost.environ(), lost.cwd()
-            lost.kill()
-            time.sleep(3)
-            back = subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                _, errors = run.communicate(timeout=200)
-            finally:
-                back.kill()
-                back.wait()
-        assert run.returncode == 0, errors
-    assert labels(out) == undisturbed
-
-
-def test_without_redis_the_next_command_continues(
-    corpus: Path, undisturbed: dict[str, str], tiny_settings: tuple[str, ...], tmp_path: Path, short_path: Path
-) -> None:
-    out = tmp_path / "runs"
-    words = run_words(corpus, out, tiny_settings)
-    with ray_head(short_path / "ray", "--num-cpus=4") as cluster:
-        run = cluster.start(*TAM_DIST, *words)
-        wait_until(lambda: labels_so_far(out) > 0, 120, "the first chunk")
-        control_plane(cluster).kill()
-        _, errors = run.communicate(timeout=200)
-        assert run.returncode in (1, 5), errors
-        assert "Traceback" not in errors
-    with ray_head(short_path / "again", "--num-cpus=4") as cluster:
-        done = cluster.run(*TAM_DIST, *words, timeout=200)
-        assert done.returncode == 0, done.stderr
     assert labels(out) == undisturbed
