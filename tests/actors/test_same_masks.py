@@ -81,7 +81,7 @@ def test_a_film_tracked_by_its_shots_has_the_same_masks(namespace: str, config: 
     )
     (alone,) = run_inline(projects(videos, tmp_path / "inline", used), used)
     alone.raise_failure()
-    assert len(due_work(ProjectStore.open(alone.project, write=False)).spec.borders) == 4
+    assert len(due_work(ProjectStore.open(alone.project, write=False)).asked.borders) == 4
     many = replace(used, cluster=replace(config.cluster, propagators=3))
     for outcome in run_on_ray(projects(videos, tmp_path / "ray", many), many, namespace=namespace):
         outcome.raise_failure()
