@@ -49,7 +49,7 @@ export class Review {
 
   async open(id, frame = null) {
     this.stopPlaying(); this.film?.close();
-    this.film = null; this.view = null; this.log = ''; this.gains = []; this.spot = this.spot?.project === id ? this.spot : null; this.names = new Set();
+    this.film = null; this.view = null; this.log = ''; this.usedSam = false; this.gains = []; this.spot = this.spot?.project === id ? this.spot : null; this.names = new Set();
     this.stage.shown = { frame: -1, revision: 0, picture: null, mask: null }; this.stage.view.fitted = true; this.stage.drafts.clear(); this.stage.hovered = null;
     const view = await get(`/api/p/${id}`);
     this.film = new Film(view); this.asker = new Asker(id);
@@ -133,10 +133,20 @@ export class Review {
       this.stage.show(frame, picture, mask, film.before.get(frame));
       this.shownAt = performance.now();
       if (other) { this.takeDraft(frame); this.shell.visited(this.view.id, frame); }
-      if (frame === this.target) film.ahead(frame, this.direction);
+      if (frame === this.target) { film.ahead(frame, this.direction); this.embedSoon(); }
       this.showObjects(); this.showMarks();
       this.stage.canvas.setAttribute("aria-label", `Frame ${frame} of ${this.view.name}`);
     } catch (error) { if (film === this.film && frame === this.target) this.shell.told(error.message, "error"); }
+  }
+
+  // Whoever uses SAM on this video will probably do so on the frame where they stop: its embedding is made before they ask.
+  embedSoon() {
+    clearTimeout(this.embedding);
+    if (!this.usedSam) return;
+    this.embedding = setTimeout(() => {
+      const { width, height } = this.view;
+      if (!this.playing && !this.asker.busy) this.asker.ask({ frame: this.shown.frame, points: [[width / 2, height / 2, 1]], hover: true }, () => {}, () => {});
+    }, 350);
   }
 
   get shown() { return this.stage.shown; }
@@ -212,6 +222,7 @@ export class Review {
   askSam(name) {
     const draft = this.draft, mark = draft?.marks.get(name);
     if (!mark || mark.canvas || !(mark.points.length || mark.box)) { this.stage.drafts.delete(name); this.redraw(); return; }
+    this.usedSam = true;
     this.asker.ask({ frame: draft.frame, object: name, points: mark.points, box: mark.box }, (mask) => {
       if (this.draft !== draft || !draft.marks.has(name)) return;
       const canvas = previewCanvas(mask, this.object(name)?.colour ?? [255, 255, 255]);
@@ -223,7 +234,7 @@ export class Review {
   hover(at, positive = true) {
     if (!at) { if (this.stage.hovered) { this.stage.hovered = null; this.stage.cover(); } this.hovering = false; this.asker?.cancel(); return; }
     const object = this.object(this.selected), points = this.draft?.frame === this.shown.frame ? this.draft.marks.get(this.selected)?.points ?? [] : [];
-    this.hovering = true;
+    this.hovering = this.usedSam = true;
     this.asker.ask({ frame: this.shown.frame, object: this.selected ?? "", points: [...points, [at.x, at.y, positive ? 1 : 0]], hover: true }, (mask) => {
       if (!this.hovering) return;
       this.stage.hovered = previewCanvas(mask, object?.colour ?? [255, 255, 255], this.hoverCanvas ??= document.createElement("canvas"));
