@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.actors.chaos import wait_until
 from tests.deploy.files import ROOT
 
@@ -98,5 +100,8 @@ def _process(command: Sequence[str], environment: Mapping[str, str], log: Path) 
         assert process.poll() is None, log.read_text()
         yield process
     finally:
-        process.terminate()  # ``--block`` takes the cluster's other processes with it
+        process.terminate()  # ``--block`` takes the cluster's other processes with it, but for its log monitor
         process.wait(timeout=60)
+        for left in psutil.process_iter(["cmdline"]):
+            if any(str(log.parent) in word for word in left.info["cmdline"] or ()):
+                left.kill()
