@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from tam_dist.cuts import known_cuts
 from tam_dist.errors import TamDistError
 from tam_dist.review.history import HistoryView, history_view
 from tam_dist.review.pane import Pane
@@ -58,6 +59,11 @@ def looking_routes(pane: Pane) -> APIRouter:
     @router.get("/p/{project}/marks")
     def marks(project: str) -> list[MarkView]:
         return [mark_view(prompt) for prompt in pane.opener.get(project).prompts()]
+
+    @router.get("/p/{project}/cuts")
+    def cuts(project: str) -> list[int]:
+        """Frames that are known to begin a shot, as of now."""
+        return list(known_cuts(pane.opener.get(project).store))
 
     @router.get("/p/{project}/history")
     def history(project: str) -> list[HistoryView]:

@@ -85,11 +85,11 @@ export class Review {
   }
 
   async loadLog() {
-    if (this.view.draft) { this.marks = []; this.history = []; return; }
-    const id = this.view.id, [marks, history] = await Promise.all([get(`/api/p/${id}/marks`), get(`/api/p/${id}/history`)]);
+    if (this.view.draft) { this.marks = []; this.history = []; this.timeline.marks = []; this.timeline.cuts = []; return; }
+    const id = this.view.id, [marks, history, cuts] = await Promise.all(['marks', 'history', 'cuts'].map((what) => get(`/api/p/${id}/${what}`)));
     if (this.view?.id !== id) return;
     this.marks = marks; this.history = history;
-    this.timeline.marks = marks; this.timeline.draw();
+    this.timeline.marks = marks; this.timeline.cuts = cuts; this.timeline.draw();
     this.panels.showHistory(history, (frame) => this.go(frame));
     this.showMarks();
   }

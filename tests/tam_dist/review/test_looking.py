@@ -46,6 +46,7 @@ def test_a_view_tells_what_changed(client: TestClient, project: str, pane: Pane)
     view = client.get(f"/api/p/{project}").json()
     assert (view["frames"], view["state"], [o["name"] for o in view["objects"]]) == (FRAMES, "done", ["cat", "dog"])
     assert view["done"] == [[0, FRAMES - 1]]
+    assert client.get(f"/api/p/{project}/cuts").json() == []
     with ProjectStore.open(pane.places.project(project).location, write=True) as store:
         labels = np.zeros((CHUNK, HEIGHT, WIDTH), np.uint8)
         store.commit(ChunkResult(1, CHUNK, labels, np.ones((CHUNK, 2), np.float32), np.full((CHUNK, 2), 2, np.uint8)))
