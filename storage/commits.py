@@ -32,7 +32,8 @@ class CommitRecord:
     from, ``stored`` the digest of the bytes they are stored as (both None in records of versions that did not say);
     ``backward`` is the digest of the backward pass's state after the chunk, where one was stored; ``cuts`` are its frames that
     begin a shot, None where nobody looked. ``edition`` of the track record as of which the masks were made (0: not said), and
-    for how many frames in a row, up to the chunk's last, they agree with those that they replaced (``agreeing``).
+    for how many frames in a row, up to the chunk's last, they agree with those that they replaced (``agreeing``),
+    or down to its first, those of a pass back from a correction with those that it found (``agreeing_back``).
     """
 
     chunk: int
@@ -49,6 +50,7 @@ class CommitRecord:
     cuts: tuple[int, ...] | None = None
     edition: int = 0
     agreeing: int = 0
+    agreeing_back: int = 0
 
     @classmethod
     def from_json(cls, data: bytes, where: object) -> CommitRecord:
@@ -65,7 +67,8 @@ class CommitRecord:
     def same_content(self, other: CommitRecord) -> bool:
         """Whether both stand for the same masks, scores, prompts and state, whenever and however often written."""
         same = replace(self, revision=other.revision, time=other.time, stored=other.stored)
-        return replace(same, edition=other.edition, agreeing=other.agreeing) == other
+        same = replace(same, edition=other.edition, agreeing=other.agreeing, agreeing_back=other.agreeing_back)
+        return same == other
 
 
 def labels_digest(labels: LabelArray) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -23,22 +23,21 @@ from numpy.typing import NDArray
 
 from storage import lock, ownership
 from storage.checkpoints import BACKWARD_CHECKPOINTS, CHECKPOINTS, CheckpointStore, state_digest
-from storage.commits import COMMITS, CommitLog, CommitRecord, labels_digest, scores_digest
+from storage.commits import COMMITS, CommitRecord, labels_digest, scores_digest
 from storage.location import Location
 from storage.manifest import MANIFEST, Manifest
-from storage.masks import MASKS, FrameIndex, FrameRows, MaskStore
-from storage.prompt_log import PROMPTS, PROMPTS_FOLDER, LogEntry, PromptLog, Undo
-from storage.run_state import STATE, ProjectStatus, RunState, read_state, write_state
-from storage.shots import SHOTS, joined, read_shots, write_shots
-from storage.track_record import TRACKS, TrackRecord
+from storage.masks import MASKS, MaskStore
+from storage.project_reader import ProjectReader
+from storage.prompt_log import PROMPTS, PROMPTS_FOLDER
+from storage.run_state import STATE, RunState, write_state
+from storage.shots import SHOTS, joined, write_shots
+from storage.track_record import TRACKS
 from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
 from tam_dist.types import (
-    BoolArray,
     ChunkResult,
     Edition,
     FloatArray,
     LabelArray,
-    Prompt,
     ShotScan,
     TrackedObject,
     UInt8Array,
@@ -48,27 +47,20 @@ Where = str | os.PathLike[str] | Location
 _REMAINS = frozenset({COMMITS, CHECKPOINTS, BACKWARD_CHECKPOINTS, PROMPTS, PROMPTS_FOLDER, STATE, SHOTS, TRACKS})
 
 
-class ProjectStore:
+class ProjectStore(ProjectReader):
     """Made by :meth:`create` and :meth:`open`. All methods may be called from several threads; failures of the storage
     raise :class:`StorageError`, damaged files :class:`SchemaError`.
     """
 
     def __init__(self, location: Location, manifest: Manifest, masks: MaskStore, held: lock.ProjectLock | None) -> None:
-        self.location = location
-        self._manifest = manifest
-        self._masks = masks
+        super().__init__(location, manifest, masks)
         self._lock = held
-        self._prompts = PromptLog(location)
-        self._tracks = TrackRecord(location)
-        self._commits = CommitLog(location)
         every, keep = (_tracking_setting(location, manifest, name) for name in ("checkpoint_every", "keep_checkpoints"))
         self._checkpoints = CheckpointStore(location, every=every, keep=keep)
         self._backward = CheckpointStore(location, every=every, keep=keep, folder=BACKWARD_CHECKPOINTS)
         #: The chunks with which the video's segments begin: each has states of its own.
         self.borders: tuple[int, ...] = (0,)
         self._writing = threading.RLock()
-        # Known without asking as long as nobody else may write: a listing of 10,000 records for each chunk adds up.
-        self._committed: frozenset[int] | None = None
         self._rewriting: frozenset[int] = frozenset()
 
     # --- life cycle ---------------------------------------------------------------------------------------------------
@@ -168,12 +160,6 @@ class ProjectStore:
 
     # --- what is asked ------------------------------------------------------------------------------------------------
 
-    @property
-    def manifest(self) -> Manifest:
-        if self._lock is None:  # another process may have added an object
-            self._manifest = Manifest.read(self.location)
-        return self._manifest
-
     def add_objects(self, objects: Sequence[TrackedObject]) -> None:
         """Append objects, whose ids must go on from the last. Raises :class:`ProjectError` for more than the arrays hold."""
         with self._writing:
@@ -185,39 +171,6 @@ class ProjectStore:
             self._manifest = replace(self._manifest, objects=grown)
             self._manifest.write(self.location)
 
-    def check_room(self, objects: int) -> None:
-        """Raises :class:`ProjectError` where so many objects are more than the label maps hold."""
-        self._masks.check_room(objects)
-
-    def prompts(self) -> tuple[Prompt, ...]:
-        """All of them, as of now, in the order given; see :func:`storage.prompt_log.active` for those in force."""
-        return self._prompts.read()
-
-    def append_prompt(self, prompt: Prompt) -> None:
-        self.append_prompts([prompt])
-
-    def append_prompts(self, prompts: Iterable[Prompt]) -> None:
-        """Durable when it returns; needs no lock; a uuid that is there already changes nothing."""
-        self._prompts.append(prompts)
-
-    def entries(self) -> tuple[LogEntry, ...]:
-        """The whole prompt log as of now, see :meth:`storage.prompt_log.PromptLog.entries`."""
-        return self._prompts.entries()
-
-    def append_entries(self, entries: Sequence[LogEntry]) -> None:
-        """Durable when it returns; needs no lock; a uuid that is there already changes nothing. Entries given together are one
-        action, of which a reader sees all or nothing.
-        """
-        self._prompts.append(entries)
-
-    def undo_prompt(self, uuid: str, *, author: str) -> Undo:
-        """Take a prompt back, by appending. Raises :class:`PromptError` where none of that uuid is in force."""
-        return self._prompts.undo(uuid, author=author)
-
-    def editions(self) -> tuple[Edition, ...]:
-        """The track record, see :mod:`storage.track_record`."""
-        return self._tracks.read()
-
     def append_edition(self, edition: Edition) -> None:
         """Durable when it returns."""
         with self._writing:
@@ -225,15 +178,6 @@ class ProjectStore:
             self._tracks.append(edition)
 
     # --- what is done -------------------------------------------------------------------------------------------------
-
-    @property
-    def committed(self) -> frozenset[int]:
-        """Indices of the committed chunks, as of now."""
-        return self._commits.committed() if self._committed is None else self._committed
-
-    def shots(self) -> tuple[ShotScan, ...]:
-        """What is known of the film's shots beside the records, as of now: stretches looked through, ascending and apart."""
-        return read_shots(self.location)
 
     def keep_shots(self, scan: ShotScan) -> None:
         """Add what was found; a stretch that is known already changes nothing."""
@@ -243,21 +187,6 @@ class ProjectStore:
             after = joined((*before, scan))
             if after != before:
                 write_shots(self.location, after)
-
-    @property
-    def next_chunk(self) -> int:
-        """The first chunk that is not committed; the number of chunks when all are."""
-        committed = self.committed
-        return next((i for i in range(self._manifest.chunk_count) if i not in committed), self._manifest.chunk_count)
-
-    def record(self, chunk: int) -> CommitRecord | None:
-        """The commit record of a committed chunk, else None."""
-        return self._commits.get(chunk) if chunk in self.committed else None
-
-    def records(self, chunks: Collection[int] | None = None) -> dict[int, CommitRecord]:
-        """Of all committed chunks (or those of ``chunks``) whose record can be read."""
-        found = self._commits.read_all(self.committed if chunks is None else self.committed.intersection(chunks))
-        return {chunk: record for chunk, record in found.items() if record is not None}
 
     def commit(
         self, result: ChunkResult, checkpoint: bytes | None = None, *, backward: bool = False, agreeing: int = 0
@@ -288,11 +217,13 @@ class ProjectStore:
                 backward=state_digest(checkpoint) if checkpoint is not None and backward else None,
                 cuts=result.cuts,
                 edition=result.edition,
-                agreeing=agreeing,
+                agreeing=0 if backward else agreeing,
+                agreeing_back=agreeing if backward else 0,
             )
             if old is not None:
                 if backward:
-                    new = replace(new, checkpoint=old.checkpoint)
+                    kept = new.backward or old.backward
+                    new = replace(new, checkpoint=old.checkpoint, backward=kept, agreeing=old.agreeing)
                 elif checkpoint is None and replace(new, checkpoint=old.checkpoint).same_content(old):
                     new = replace(new, checkpoint=old.checkpoint)  # a replay that owed no state: the one stored still holds
                 if chunk in self.committed and new.same_content(old):
@@ -391,17 +322,6 @@ class ProjectStore:
                 if first <= chunk and (last is None or chunk <= last):
                     self._checkpoints.remove(chunk)
 
-    def is_intact(self, chunk: int, *, thorough: bool = True) -> bool:
-        """Whether a committed chunk's stored masks and scores are those its record vouches for. Where not ``thorough``, it is
-        enough that the stored bytes are those that were written.
-        """
-        record = self._commits.read_all([chunk])[chunk] if chunk in self.committed else None
-        if record is None:
-            return False
-        if not thorough and record.stored is not None and record.stored == self._masks.stored_digest(chunk):
-            return True
-        return self._matches(record)
-
     def forget(self, chunks: Collection[int]) -> None:
         """Let ``chunks``, whose masks were lost or damaged, count as never tracked; their checkpoints, which their records
         vouched for, go with them.
@@ -420,32 +340,6 @@ class ProjectStore:
         with self._writing:
             self._require_lock()
             return self._checkpoints.shrink(budget)
-
-    # --- reading ------------------------------------------------------------------------------------------------------
-
-    @property
-    def labels(self) -> FrameRows[LabelArray]:
-        """(T, H, W), 0 background, else an object's id; read frame by frame: ``labels[7]``, ``labels[10:20]``."""
-        return self._masks.labels
-
-    @property
-    def quality(self) -> FrameRows[FloatArray]:
-        """float32 (T, K) in 0..1, NaN = not tracked."""
-        return self._masks.quality
-
-    @property
-    def origin(self) -> FrameRows[UInt8Array]:
-        """uint8 (T, K) of :class:`tam_dist.types.Origin`."""
-        return self._masks.origin
-
-    @property
-    def pts(self) -> NDArray[np.int64]:
-        """int64 (T,), in the source's time base."""
-        return self._masks.pts
-
-    def mask(self, object_id: int, frames: FrameIndex) -> BoolArray:
-        """bool (n, H, W): one object's masks in ``frames``."""
-        return np.asarray(self.labels[frames] == object_id)
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -470,21 +364,6 @@ class ProjectStore:
                     self._checkpoints.shrink(budget)
             write_state(self.location, state, reason)
 
-    def status(self) -> ProjectStatus:
-        """As of now, whoever is writing."""
-        manifest, committed = self.manifest, self.committed
-        writer = lock.holder(self.location)
-        state, reason, changed = read_state(self.location)
-        return ProjectStatus(
-            state="interrupted" if state == "running" and writer is None else state,
-            reason=reason,
-            changed=changed,
-            frames_total=manifest.frame_count,
-            frames_done=sum(len(manifest.chunk_frames(i)) for i in committed),
-            objects=manifest.objects,
-            writer=writer,
-        )
-
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _require_lock(self) -> None:
@@ -505,17 +384,6 @@ class ProjectStore:
             raise ValueError(f"chunk {result.index} names an object beyond the project's {columns}")
         labels = np.ascontiguousarray(result.labels, dtype=self.labels.dtype)
         return labels, np.asarray(result.quality, np.float32), np.asarray(result.origin, np.uint8)
-
-    def _matches(self, record: CommitRecord) -> bool:
-        frames = self._manifest.chunk_frames(record.chunk)
-        rows = slice(frames.start, frames.stop)
-        columns = slice(0, record.objects)
-        try:
-            if labels_digest(self.labels[rows]) != record.digest:
-                return False
-            return scores_digest(self.quality[rows][:, columns], self.origin[rows][:, columns]) == record.scores
-        except SchemaError:
-            return False
 
     def _recover(self) -> None:
         """After the lock is taken: whatever the last writer did not finish is undone, or finished where only that was left."""

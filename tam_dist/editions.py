@@ -22,7 +22,7 @@ from itertools import pairwise
 from storage.prompt_log import LogEntry, Redo, Retrack, Undo, active, resolved
 from tam_dist.tracking.asked import Asked, Stretch
 from tam_dist.tracking.spec import SessionSpec
-from tam_dist.types import Absent, Edition, Exemption, Prompt
+from tam_dist.types import Absent, Edition, Exemption, Fusion, Prompt
 
 #: Makes what is asked for of the project's editions.
 AskedOf = Callable[[Sequence[Edition]], Asked]
@@ -71,14 +71,15 @@ def _late(exemptions: Iterable[Exemption], chunk: int) -> _Late:
 
 
 def _spec(entries: Sequence[LogEntry], late: _Late, base: SessionSpec) -> SessionSpec:
-    never = {uuid for uuid, learn in late.items() if learn is None}
-    counted = [e for e in entries if e.uuid not in never or (isinstance(e, Prompt) and e.purpose == "lock")]
+    counted = [e for e in entries if late.get(e.uuid, _FULLY) is not None or isinstance(e, Prompt)]
     known = active([e for e in resolved(counted) if isinstance(e, Prompt)])
+    exempt = [p for p in known if p.uuid in late]
     return replace(
         base,
         prompts=tuple(p for p in known if p.uuid not in late),
-        lessons=tuple((learn, p) for p in known if (learn := late.get(p.uuid)) is not None),
-        locks=tuple(p for p in known if p.uuid in late and p.purpose == "lock"),
+        lessons=tuple((learn, p) for p in exempt if (learn := late[p.uuid]) is not None),
+        locks=tuple(p for p in exempt if p.purpose == "lock"),
+        spared=tuple(p for p in exempt if p.purpose != "lock"),
     )
 
 
@@ -227,6 +228,21 @@ def settled(
     if left[0] == after or not all(isinstance(subjects[uuid], Prompt) for uuid in passed):
         return None
     return replace(trial, exemptions=tuple(_restored(passed, changed, after, segment.stop, left[0])))
+
+
+def settled_back(editions: Sequence[Edition], asked_of: AskedOf, chunk: int, fusion: Fusion) -> Edition | None:
+    """The edition with which a pass back from a correction ends with ``chunk``; None where it has no further to go, or where
+    what lies before depends on later prompts as well, as in one segment of several.
+    """
+    now = asked_of(editions)
+    spec, segment = now.spec_at(chunk), now.spec_at(chunk).segment_at(chunk)
+    if len(now.borders) > 1 or min(fusion.since.values()) // now.chunk_size >= chunk:
+        return None
+    corrected = {o.name for o in now.objects if o.id in fusion.since}
+    uuids = tuple(p.uuid for p in spec.prompts if p.frame == fusion.anchor and p.object_name in corrected)
+    shown = tuple(uuid for uuid in uuids if not isinstance(now.prompts[uuid].data, Absent))
+    exemption = Exemption(shown, segment.start, chunk)
+    return Edition(len(editions) + 1, (), (exemption,), "settled", time.time())
 
 
 def _changed(before: Sequence[Edition], now: Sequence[Edition], chunk: int) -> dict[str, int | None]:

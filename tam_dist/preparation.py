@@ -25,6 +25,7 @@ from tam_dist.media.reader import open_video
 from tam_dist.media.source import absolute, same_content
 from tam_dist.media.source import resolve as locate
 from tam_dist.models.checkpoints import Kind, resolve, sha256
+from tam_dist.monitoring.report import read_report
 from tam_dist.prompts import already_asked, objects_of, validate
 from tam_dist.tracking.spec import VideoGrid
 from tam_dist.types import Prompt, VideoInfo
@@ -33,8 +34,6 @@ from tam_dist.types import Prompt, VideoInfo
 _SMALL = 64 << 20
 #: Where weights lie does not matter: they are known by their digest.
 _WEIGHTS = ("models.xmem", "models.sam")
-#: What the folder of a run has, and a project has only beside its own files.
-_RUN_REPORT = "run.json"
 #: Readers that can be asked for by name; a folder of images has its own.
 _NAMED_READERS = ("decord", "pyav")
 
@@ -62,7 +61,7 @@ def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, 
             force = True  # a first try, with wrong weights say, that left no mask to lose
         else:
             return job_of(store)
-    if not exists and (Location.parse(out) / _RUN_REPORT).exists():
+    if not exists and _is_of_a_run(Location.parse(out)):
         raise ProjectExistsError(f"{out} is the folder of a run: choose another --out for a single video.")
     asked = Counter(prompt.object_name for prompt in prompts)
     manifest = Manifest(info, config.tracking.chunk_size, objects_of(prompts), models, to_dict(config), asked=asked)
@@ -71,6 +70,14 @@ def prepare(video: str, prompts: Sequence[Prompt], out: str, config: Config, *, 
     with ProjectStore.create(out, manifest, pts) as store:
         store.append_prompts(prompts)
         return job_of(store)
+
+
+def _is_of_a_run(folder: Location) -> bool:
+    """Whether there is the report of a run with videos in folders of their own; not what a project leaves behind that was
+    discarded.
+    """
+    report = read_report(folder)
+    return report is not None and any(video.name != folder.name for video in report.videos)
 
 
 def find_done(video: str, prompts: Sequence[Prompt], out: str, config: Config) -> Manifest | None:

@@ -8,9 +8,9 @@ from storage.commits import CommitRecord
 from storage.project_store import ProjectStore
 from tam_dist.config import from_dict
 from tam_dist.due import asking, made_of
-from tam_dist.editions import settled
+from tam_dist.editions import settled, settled_back
 from tam_dist.tracking.asked import Asked
-from tam_dist.types import ChunkResult, Edition, LabelArray, Prompt
+from tam_dist.types import ChunkResult, Edition, Fusion, LabelArray, Prompt
 
 #: Two masks of an object agree where they share so much of their union.
 AGREEING_IOU = 0.95
@@ -47,6 +47,31 @@ def agreeing_with_stored(store: ProjectStore, result: ChunkResult) -> int:
     previous = store.record(result.index - 1) if result.index else None
     carried = previous.agreeing if previous is not None and previous.edition == result.edition else 0
     return frames_agreeing(store.labels[frames], result.labels, carried)
+
+
+def agreeing_with_found(store: ProjectStore, result: ChunkResult, fusion: Fusion) -> int:
+    """For how many frames in a row, down to the first of ``result``, the masks of a pass back from a correction agree with the
+    stored ones of the same objects.
+    """
+    frames = slice(result.start, result.start + len(result.labels))
+    following = store.record(result.index + 1)
+    carried = following.agreeing_back if following is not None and result.start + len(result.labels) <= fusion.anchor else 0
+    old, new = (_only(labels, fusion)[::-1] for labels in (store.labels[frames], result.labels))
+    return frames_agreeing(old, new, carried)
+
+
+def _only(labels: LabelArray, fusion: Fusion) -> LabelArray:
+    kept: LabelArray = np.where(np.isin(labels, list(fusion.since)), labels, 0)
+    return kept
+
+
+def settle_back(store: ProjectStore, record: CommitRecord, fusion: Fusion) -> Edition | None:
+    """The edition with which a pass back from a correction ends with the chunk of ``record``; None where it goes on."""
+    enough = from_dict(dict(store.manifest.config)).tracking.settled_frames
+    if not enough or record.agreeing_back < enough:
+        return None
+    log = store.entries()
+    return settled_back(store.editions(), asking(store.manifest, log, store.shots()), record.chunk, fusion)
 
 
 def settle(store: ProjectStore, record: CommitRecord) -> Edition | None:

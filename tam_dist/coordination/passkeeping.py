@@ -38,6 +38,7 @@ from tam_dist.coordination.events import (
 )
 from tam_dist.coordination.video import FINAL, PassRun, VideoJob, VideoRun, VideoState
 from tam_dist.errors import TamDistError
+from tam_dist.tracking.passes import Pass
 
 
 class PassKeeper:
@@ -96,6 +97,13 @@ class PassKeeper:
         run.decoders.add(each.decoder)
         others = {o.lane for o in run.open.values() if o is not each and o.decoder == each.decoder}
         each.lane = next(lane for lane in itertools.count() if lane not in others)
+
+    def _decode_reference(self, run: VideoRun, chunk: int) -> None:
+        job = run.job
+        decoder = self._assignment.decoder(PassRun(Pass(chunk, chunk + 1)), self._active())
+        run.decoders.add(decoder)
+        wanted = job.on_damage, job.spec.chunk_size, chunk
+        self._submit(decoder, Decode(job.project, run.generation, job.uri, job.reader, *wanted))
 
     def _submit_scan(self, run: VideoRun, call: Scan) -> None:
         decoders = self._executor.workers(Role.DECODER)

@@ -32,7 +32,6 @@ from tam_dist.coordination.events import (
 from tam_dist.coordination.passkeeping import PassKeeper
 from tam_dist.coordination.video import PassRun, VideoRun, VideoState
 from tam_dist.errors import PayloadLostError, TamDistError, WorkerDiedError
-from tam_dist.tracking.passes import Pass
 
 
 class Recovery(PassKeeper):
@@ -77,14 +76,12 @@ class Recovery(PassKeeper):
         """Submit a call again whose worker keeps nothing that later calls depend on; writing is idempotent."""
         if isinstance(call, Segment) and each is not None:
             self._ask_refiner(each, call)
-        elif isinstance(call, Refer):
+        elif isinstance(call, Refer) and call.frames in run.wanted:
             self._submit(self._assignment.refiner(), call, run.reading[call.chunk][1], run.asked)
         elif isinstance(call, Scan):
             self._submit_scan(run, call)
-        elif isinstance(call, Decode) and each is None:
-            decoder = self._assignment.decoder(PassRun(Pass(call.chunk, call.chunk + 1)), self._active())
-            run.decoders.add(decoder)
-            self._submit(decoder, call)
+        elif isinstance(call, Decode | Refer) and each is None:  # by the time it is there it may be wanted again
+            self._decode_reference(run, call.chunk)
         elif isinstance(call, Decode) and each is not None:
             self._give_decoder(run, each)
             self._submit(each.decoder, replace(call, lane=each.lane))

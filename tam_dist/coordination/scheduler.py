@@ -62,7 +62,6 @@ from tam_dist.coordination.events import (
 )
 from tam_dist.coordination.recovery import Recovery
 from tam_dist.coordination.video import FINAL, PassRun, VideoRun, VideoState
-from tam_dist.tracking.passes import Pass
 
 
 class Scheduler(Recovery):
@@ -187,7 +186,7 @@ class Scheduler(Recovery):
             return
         run.plan(receipt.passes, receipt.committed)
         run.asked, run.state, run.find_cuts = asked, VideoState.TRACKING, receipt.find_cuts
-        run.referring = list(receipt.references)
+        run.wanted, run.referring = frozenset(receipt.references), list(receipt.references)
         self._refer(run)
         if run.referred:
             self._open_first(run)
@@ -245,6 +244,7 @@ class Scheduler(Recovery):
                 self._drop(run, each)
         run.plan(receipt.passes, receipt.committed)
         known = {*run.references, *(frames for frames, _ in run.reading.values())}
+        run.wanted = frozenset(receipt.references)
         run.referring = [frames for frames in receipt.references if frames not in known]
         self._refer(run)
         self._tell(VideoReplanned(run.job.project, run.frames_done))
@@ -272,20 +272,17 @@ class Scheduler(Recovery):
                 continue
             run.referring.remove(frames)
             run.reading[frames.chunk] = (frames, None)
-            job = run.job
-            decoder = self._assignment.decoder(PassRun(Pass(frames.chunk, frames.chunk + 1)), self._active())
-            run.decoders.add(decoder)
-            size = job.spec.chunk_size
-            self._submit(decoder, Decode(job.project, run.generation, job.uri, job.reader, job.on_damage, size, frames.chunk))
+            self._decode_reference(run, frames.chunk)
 
     def _on_reference(self, call: Decode | Refer, run: VideoRun, found: Payload) -> None:
         frames, _ = run.reading[call.chunk]
-        if isinstance(call, Decode):
+        if isinstance(call, Decode) and frames in run.wanted:
             run.reading[call.chunk] = (frames, found)
             self._submit(self._assignment.refiner(), Refer(call.video, run.generation, frames), found, run.asked)
             return
         del run.reading[call.chunk]
-        run.references[frames] = found
+        if isinstance(call, Refer):
+            run.references[frames] = found
         self._refer(run)
         if run.referred and run.place is not None:
             self._open_first(run)

@@ -107,8 +107,8 @@ class PassRun:
 
     @property
     def held(self) -> bool:
-        """The next chunk waits: whether it has to be made at all shows when those before it, made anew, are stored."""
-        return not self.anew.isdisjoint(self.writing)
+        """The next chunk waits: whether it has to be made at all shows when those before it, made anew or fused, are stored."""
+        return bool(self.writing) if self.plan.anchor is not None else not self.anew.isdisjoint(self.writing)
 
     def start(self, receipt: PassReceipt) -> None:
         """What the project said: where to go on, and what is stored already."""
@@ -155,8 +155,9 @@ class VideoRun:
     same chunks before (``blocked``, by what is waited for), or ``open`` (by generation). ``place`` is held for the first of
     them while the project is being opened; ``asked`` is what the project then said is asked for (Asked). ``replanning``: it
     was asked again; ``outdated``: it has to be. ``committed`` are the chunks whose stored masks are up to date; ``left``
-    counts the passes that still have to store something of the others. ``referring`` are the references still to be had,
-    ``reading`` those under way, by chunk, with their frames once decoded. ``find_cuts``: decoders are to look for them.
+    counts the passes that still have to store something of the others. ``wanted`` are all references, ``referring`` those
+    still to be had, ``reading`` those under way, by chunk, with their frames once decoded. ``find_cuts``: decoders are to look
+    for them.
     ``unscanned`` frames (start, stop) are to be looked through for cuts before passes are known, ``scanning`` those under way.
     ``deaths`` counts worker deaths by the chunk they happened on; ``decoders`` are those that may have the video open.
     """
@@ -173,6 +174,7 @@ class VideoRun:
     replanning: bool = False
     outdated: bool = False
     references: dict[ReferenceFrames, Payload] = field(default_factory=dict)
+    wanted: frozenset[ReferenceFrames] = frozenset()
     referring: list[ReferenceFrames] = field(default_factory=list)
     reading: dict[int, tuple[ReferenceFrames, Payload]] = field(default_factory=dict)
     find_cuts: bool = False

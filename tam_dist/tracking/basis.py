@@ -93,10 +93,10 @@ class Correction:
 
 
 def corrections(
-    objects: Sequence[TrackedObject], prompts: Sequence[Prompt], locks: Sequence[Prompt], frames: range
+    objects: Sequence[TrackedObject], prompts: Sequence[Prompt], others: Sequence[Prompt], frames: range
 ) -> tuple[Correction, ...]:
     """The ones among ``frames`` on which objects were corrected that a person had marked before, in the order in which that
-    was done. ``locks`` that do not enter memory bound what was corrected after them.
+    was done. ``others`` are marks that do not count for tracking, but bound what was corrected after them.
     """
     ids = {o.name: o.id for o in objects}
     asked: dict[int, dict[int, int]] = defaultdict(dict)
@@ -104,7 +104,7 @@ def corrections(
     for prompt in prompts:
         if prompt.purpose != "correction" or isinstance(prompt.data, Absent) or prompt.object_name not in ids:
             continue
-        earlier = [lock for lock in locks if lock.time < prompt.time]
+        earlier = [other for other in others if other.time < prompt.time]
         known = _marks([p for p in (*prompts, *earlier) if p.object_name == prompt.object_name], frames)
         before = known[: bisect_left(known, prompt.frame)]
         if before and prompt.frame in known:

@@ -74,7 +74,8 @@ class _Segment:
 @dataclass(frozen=True)
 class SessionSpec(VideoGrid):
     """``prompts`` are those in force (none undone); ``lessons`` those that are learnt only with a chunk, as references;
-    ``locks`` those of locked frames whose masks stay as they are without entering memory.
+    ``locks`` those of locked frames whose masks stay as they are without entering memory; ``spared`` others that do not count
+    but for what is fused up to them.
     ``direction``: "forward", or "both", with backward passes before objects' first prompts and corrections. ``borders``: the
     chunks with which segments begin. ``weights`` and ``settings`` are digests of all else that decides the masks; they and
     the ``edition`` of the track record are recorded, and influence nothing. ``cuts``: the frames that begin a shot,
@@ -91,6 +92,7 @@ class SessionSpec(VideoGrid):
     borders: tuple[int, ...] = (0,)
     lessons: tuple[tuple[int, Prompt], ...] = ()
     locks: tuple[Prompt, ...] = ()
+    spared: tuple[Prompt, ...] = ()
     edition: int = 0
     cuts: tuple[int, ...] | None = None
 
@@ -266,7 +268,7 @@ class SessionSpec(VideoGrid):
         last = max(begins.values(), default=frames.start) if both else frames.start
         fill_stop = last // self.chunk_size + 1 if last > frames.start else first
         digest = fill_digest(self.objects, prompts) if fill_stop > first else ""
-        corrected = corrections(self.objects, prompts, self.locks, frames) if both else ()
+        corrected = corrections(self.objects, prompts, (*self.locks, *self.spared), frames) if both else ()
         return _Segment(first, stop, prompts, begins, fill_stop, digest, corrected)
 
     @cached_property

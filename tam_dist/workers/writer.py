@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import cast
 
+from storage.commits import CommitRecord
 from storage.project_store import ProjectStore
 from storage.run_state import RunState
 from tam_dist.coordination.calls import (
@@ -27,12 +28,12 @@ from tam_dist.coordination.calls import (
 from tam_dist.due import DueWork, due_work, passes_due, start_of
 from tam_dist.errors import ProjectLockedError, StorageError
 from tam_dist.locking import lock_frames
-from tam_dist.settling import agreeing_with_stored, settle
+from tam_dist.settling import agreeing_with_found, agreeing_with_stored, settle, settle_back
 from tam_dist.tracking.asked import Asked
 from tam_dist.tracking.fill import filled, fused, of_stored
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.spec import ReferenceFrames, SessionSpec
-from tam_dist.types import StepResult
+from tam_dist.types import ChunkResult, StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
 #: How a project remembers that it was stopped half-way: as a run that nobody writes any more, to be resumed.
@@ -108,7 +109,7 @@ class WriterWorker:
     @staticmethod
     def _write(store: ProjectStore, call: Write, step: StepResult) -> bool:
         """Whatever comes again, or late, changes nothing: a chunk that a later pass has completed stays as it is. Returns
-        whether what lies behind may stay.
+        whether what the pass has still before it may stay.
         """
         result, record = step.chunk, store.record(call.chunk)
         if result is None:
@@ -116,27 +117,25 @@ class WriterWorker:
                 store.attach_checkpoint(call.chunk, step.checkpoint, backward=call.backward)
             return False
         made = 0 if result.basis is None or record is None or record.basis is None else result.basis.made(record.basis)
-        if made > result.layer + 1:
-            if step.checkpoint is not None:
-                store.attach_checkpoint(call.chunk, step.checkpoint, backward=call.backward)
-        elif not result.layer:
-            anew = record is not None and not made
-            agreeing = agreeing_with_stored(store, result) if anew else 0
+        new: CommitRecord | None = None
+        if made <= result.layer + 1 and not result.layer:
+            agreeing = agreeing_with_stored(store, result) if record is not None and not made else 0
             new = store.commit(result, step.checkpoint, agreeing=agreeing)
-            edition = settle(store, new)
-            if edition is not None:
-                store.append_edition(edition)
-            return edition is not None
         elif record is None or made < result.layer:
             raise StorageError(f"{store.location}: chunk {call.chunk} is gone or was changed meanwhile: resume it.")
         elif made == result.layer:
-            frames = slice(result.start, result.start + len(result.labels))
-            stored = of_stored(store.labels[frames], store.quality[frames], store.origin[frames], result, record.prompts)
-            merged = filled(stored, result) if result.fusion is None else fused(stored, result, result.fusion)
-            store.commit(merged, step.checkpoint, backward=True)
+            agreeing = 0 if result.fusion is None else agreeing_with_found(store, result, result.fusion)
+            new = store.commit(_brought_together(store, record, result), step.checkpoint, backward=True, agreeing=agreeing)
         elif step.checkpoint is not None:
             store.attach_checkpoint(call.chunk, step.checkpoint, backward=call.backward)
-        return False
+        new = new or record
+        assert new is not None
+        edition = settle_back(store, new, result.fusion) if result.fusion is not None else None
+        if not result.layer:
+            edition = settle(store, new)
+        if edition is not None:
+            store.append_edition(edition)
+        return edition is not None
 
     def _store(self, project: str, *, patience: float = 0.0) -> ProjectStore:
         deadline = time.monotonic() + patience
@@ -148,6 +147,13 @@ class WriterWorker:
                     raise
                 time.sleep(_LOOK_EVERY)
         return self._stores[project]
+
+
+def _brought_together(store: ProjectStore, record: CommitRecord, result: ChunkResult) -> ChunkResult:
+    """The stored masks of a chunk with those of a backward pass."""
+    frames = slice(result.start, result.start + len(result.labels))
+    stored = of_stored(store.labels[frames], store.quality[frames], store.origin[frames], result, record.prompts)
+    return filled(stored, result) if result.fusion is None else fused(stored, result, result.fusion)
 
 
 def _plan(store: ProjectStore, begun: Iterable[int]) -> DueWork:
