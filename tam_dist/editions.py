@@ -22,7 +22,7 @@ from itertools import pairwise
 from storage.prompt_log import LogEntry, Redo, Retrack, Undo, active, resolved
 from tam_dist.tracking.asked import Asked, Stretch
 from tam_dist.tracking.spec import SessionSpec
-from tam_dist.types import Absent, Edition, Exemption, Fusion, Prompt
+from tam_dist.types import Absent, Basis, Edition, Exemption, Fusion, Prompt
 
 #: Makes what is asked for of the project's editions.
 AskedOf = Callable[[Sequence[Edition]], Asked]
@@ -193,41 +193,63 @@ def settled(
     editions: Sequence[Edition],
     asked_of: AskedOf,
     chunk: int,
-    made_of: int,
+    stored: Basis,
     *,
     agreed: bool,
     due: Callable[[Asked], Collection[int]],
 ) -> Edition | None:
     """The edition with which tracking anew ends behind ``chunk``, or None where it has to go on.
 
-    The masks behind it were made as of edition ``made_of``; they stay where all that has changed since then for the next chunk
-    lies behind, and either the new masks have ``agreed`` with the old ones for long enough or each object that it is about was
-    marked again since. ``due``: the chunks that have to be tracked anew if so much is asked for. What is due further on learns
-    what the new masks were made from.
+    The masks behind it, the next of which are made from ``stored``, stay as they are if all that is new lies before, and either
+    the new masks have ``agreed`` with the old ones for long enough or each object that it is about was marked again since.
+    ``due``: the chunks that have to be tracked anew if so much is asked for. What is due further on learns what is new.
     """
-    now = asked_of(editions)
-    segment = now.spec_at(chunk).segment_at(chunk)
-    after = chunk + 1
-    if after >= segment.stop or not 0 < made_of <= len(editions):
+    now, after = asked_of(editions), chunk + 1
+    segment, stop = now.spec_at(chunk).segment_at(chunk), now.stop_of(chunk)
+    if after >= segment.stop or _makes(now, after, stored):
         return None
-    changed = _changed(editions[:made_of], editions, after)
+    earlier = (number for number in reversed(range(1, len(editions))) if _makes(asked_of(editions[:number]), after, stored))
+    before = next(earlier, 0)
     by_uuid = {entry.uuid: entry for entry in log}
-    subjects = {uuid: by_uuid[uuid] for uuid in changed if isinstance(by_uuid.get(uuid), Prompt | Undo | Redo)}
-    stop = now.stop_of(chunk)
-    passed = {uuid: _subject(entry, by_uuid) for uuid, entry in subjects.items()}
-    passed = {uuid: prompt for uuid, prompt in passed.items() if prompt.frame < stop}
-    if not passed or any(isinstance(p.data, Absent) and p.data.last >= stop for p in passed.values()):
+    new = [by_uuid[uuid] for edition in editions[before:] for uuid in edition.entries if uuid in by_uuid]
+    about = {entry.uuid: _subject(entry, by_uuid) for entry in new if isinstance(entry, Prompt | Undo | Redo)}
+    passed = {uuid: prompt for uuid, prompt in about.items() if prompt.frame < stop and prompt.purpose != "lock"}
+    if not before or not passed or any(isinstance(p.data, Absent) and p.data.last >= stop for p in passed.values()):
         return None
     if not agreed and not _marked_again(now.spec_at(chunk).prompts, passed, stop):
         return None
-    kept = _restored(passed, changed, after, segment.stop, None)
-    trial = Edition(len(editions) + 1, (), tuple(kept), "settled", time.time())
+    number = len(editions) + 1
+    trial = Edition(number, (), _as_before(editions, before, passed, range(after, segment.stop), None), "settled", time.time())
     left = sorted(each for each in due(asked_of([*editions, trial])) if after <= each < segment.stop)
     if not left:
         return trial
-    if left[0] == after or not all(isinstance(subjects[uuid], Prompt) for uuid in passed):
+    if left[0] == after or not all(isinstance(by_uuid[uuid], Prompt) for uuid in passed):
         return None
-    return replace(trial, exemptions=tuple(_restored(passed, changed, after, segment.stop, left[0])))
+    return replace(trial, exemptions=_as_before(editions, before, passed, range(after, segment.stop), left[0]))
+
+
+def _makes(asked: Asked, chunk: int, stored: Basis) -> bool:
+    """Whether the forward masks of a chunk that are made from ``stored`` are those asked for."""
+    return asked.basis(chunk).after(0) == stored.after(0)
+
+
+def _as_before(
+    editions: Sequence[Edition], before: int, passed: Mapping[str, Prompt], chunks: range, learn: int | None
+) -> tuple[Exemption, ...]:
+    """Exemptions with which all counts in ``chunks`` as in the first ``before`` editions, but for what is new: ``passed``
+    counts from chunk ``learn`` on, and what lies ahead as in the log.
+    """
+    old, new = ([x for edition in some for x in edition.exemptions] for some in (editions[:before], editions))
+    edges = {edge for each in new for edge in (each.first, each.stop) if chunks.start < edge < chunks.stop}
+    known = [uuid for edition in editions[:before] for uuid in edition.entries]
+    shown = [uuid for uuid, prompt in passed.items() if uuid not in known and not isinstance(prompt.data, Absent)]
+    hidden = [uuid for uuid in passed if uuid not in known and uuid not in shown]
+    found = [Exemption(tuple(shown), chunks.start, chunks.stop, learn), Exemption(tuple(hidden), chunks.start, chunks.stop)]
+    for first, stop in pairwise(sorted({chunks.start, chunks.stop, *edges})):
+        was, now = _late(old, first), _late(new, first)
+        differing = [uuid for uuid in known if was.get(uuid, _FULLY) != now.get(uuid, _FULLY)]
+        found += [Exemption((uuid,), first, stop, was.get(uuid), lifted=uuid not in was) for uuid in differing]
+    return tuple(each for each in found if each.entries)
 
 
 def settled_back(editions: Sequence[Edition], asked_of: AskedOf, chunk: int, fusion: Fusion) -> Edition | None:
@@ -243,31 +265,6 @@ def settled_back(editions: Sequence[Edition], asked_of: AskedOf, chunk: int, fus
     shown = tuple(uuid for uuid in uuids if not isinstance(now.prompts[uuid].data, Absent))
     exemption = Exemption(shown, segment.start, chunk)
     return Edition(len(editions) + 1, (), (exemption,), "settled", time.time())
-
-
-def _changed(before: Sequence[Edition], now: Sequence[Edition], chunk: int) -> dict[str, int | None]:
-    """The entries that count otherwise in a chunk now than ``before``; by uuid, from which chunk on they did then."""
-    old, new = _known(before, chunk), _known(now, chunk)
-    return {uuid: old.get(uuid) for uuid in new if old.get(uuid) != new[uuid]}
-
-
-def _known(editions: Sequence[Edition], chunk: int) -> dict[str, int | None]:
-    """By uuid, from which chunk on an entry counts in the masks of ``chunk``; None: never; :data:`_FULLY`: as in the log."""
-    late = _late([each for edition in editions for each in edition.exemptions], chunk)
-    return {uuid: late.get(uuid, _FULLY) for edition in editions for uuid in edition.entries}
-
-
-def _restored(
-    passed: Mapping[str, Prompt], changed: Mapping[str, int | None], first: int, stop: int, learn: int | None
-) -> list[Exemption]:
-    """Exemptions with which ``passed`` count as they did (see :func:`_changed`), or, where they did not, from ``learn`` on."""
-    found = []
-    for uuid in passed:
-        was = changed[uuid]
-        if was is None and not isinstance(passed[uuid].data, Absent):
-            was = learn
-        found.append(Exemption((uuid,), first, stop, None if was == _FULLY else was, lifted=was == _FULLY))
-    return found
 
 
 def _marked_again(prompts: Sequence[Prompt], changed: Mapping[str, Prompt], stop: int) -> bool:

@@ -12,8 +12,9 @@ from tam_dist.editions import settled, settled_back
 from tam_dist.tracking.asked import Asked
 from tam_dist.types import ChunkResult, Edition, Fusion, LabelArray, Prompt
 
-#: Two masks of an object agree where they share so much of their union.
-AGREEING_IOU = 0.95
+#: Two masks of an object agree where they differ in no more than this share of their union, and this many times the root of it:
+#: a quarter of an outline one pixel wide, by which masks of a small object flicker from frame to frame anyway.
+DIFFERING_SHARE, DIFFERING_EDGE = 0.05, 1.0
 
 
 def frames_agreeing(old: LabelArray, new: LabelArray, before: int = 0) -> int:
@@ -36,7 +37,8 @@ def _agree(old: LabelArray, new: LabelArray) -> bool:
     for object_id in np.union1d(old[old != new], new[old != new]):
         if object_id:
             ours, theirs = old == object_id, new == object_id
-            if (ours & theirs).sum() < AGREEING_IOU * (ours | theirs).sum():
+            union = float((ours | theirs).sum())
+            if (ours ^ theirs).sum() > DIFFERING_SHARE * union + DIFFERING_EDGE * union**0.5:
                 return False
     return True
 
@@ -78,7 +80,7 @@ def settle(store: ProjectStore, record: CommitRecord) -> Edition | None:
     """The edition with which tracking anew ends behind the chunk of ``record``, which was made anew; None where it goes on."""
     following = store.record(record.chunk + 1)
     enough = from_dict(dict(store.manifest.config)).tracking.settled_frames
-    if following is None or not enough:
+    if following is None or following.basis is None or not enough:
         return None
     log, editions = store.entries(), store.editions()
 
@@ -88,4 +90,4 @@ def settle(store: ProjectStore, record: CommitRecord) -> Edition | None:
 
     asked_of = asking(store.manifest, log, store.shots())
     agreed = record.agreeing >= enough
-    return settled(log, editions, asked_of, record.chunk, following.edition, agreed=agreed, due=due)
+    return settled(log, editions, asked_of, record.chunk, following.basis, agreed=agreed, due=due)

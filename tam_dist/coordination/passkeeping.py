@@ -180,6 +180,9 @@ class PassKeeper:
 
     def _write(self, run: VideoRun, each: PassRun, chunk: int, step: Payload) -> None:
         each.writing[chunk] = step
+        if run.replanning:  # who knows whether it is still asked for; stored now, it could replace what is
+            each.unsent.append(chunk)
+            return
         self._submit(run.writer, Write(run.job.project, each.generation, chunk, each.plan.backward), step)
 
     def _save(self, run: VideoRun, each: PassRun) -> None:
@@ -198,6 +201,9 @@ class PassKeeper:
         run.state, run.ending, run.error = VideoState.CLOSING, state, error
         for each in run.open.values():
             each.let_go()
+            for chunk in each.unsent:
+                each.writing.pop(chunk)
+            each.unsent.clear()
             self._forget_session(run, each)
         run.place = run.asked = None
         run.references.clear()

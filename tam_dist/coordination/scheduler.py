@@ -240,6 +240,7 @@ class Scheduler(Recovery):
             if each.opened and each.plan in going_on:
                 each.relearn(going_on[each.plan])
                 self._submit(each.propagator, Update(run.job.project, generation, each.plan), asked)
+                self._send_writes(run, each)
             else:
                 self._drop(run, each)
         run.plan(receipt.passes, receipt.committed)
@@ -251,6 +252,12 @@ class Scheduler(Recovery):
         if run.outdated and not run.stopping:
             self._replan(run)
         self._advance_all(run)
+
+    def _send_writes(self, run: VideoRun, each: PassRun) -> None:
+        """Of what was tracked while it was not known whether it is asked for."""
+        chunks, each.unsent = each.unsent, []
+        for chunk in chunks:
+            self._write(run, each, chunk, each.writing[chunk])
 
     def _drop(self, run: VideoRun, each: PassRun) -> None:
         """Let a pass be that is not asked for any more, or otherwise; its chunk under way ends between two frames."""

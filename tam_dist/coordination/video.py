@@ -55,7 +55,8 @@ class PassRun:
     refiner is to answer. ``saving``: a snapshot was asked for and is not there yet. ``propagator`` is None while the pass
     waits for a place. ``lane`` tells the decoder which of the video's readers is the pass's own. ``lessons`` are what the
     session is still to learn, by the chunk before which it does; ``anew`` the chunks whose stored masks are replaced; ``needs``
-    what other passes must have stored before this one can begin; ``asked_at`` the position as of which a replanning judges.
+    what other passes must have stored before this one can begin; ``asked_at`` the position as of which a replanning judges,
+    ``unsent`` the chunks tracked meanwhile.
     """
 
     plan: Pass
@@ -78,6 +79,7 @@ class PassRun:
     anew: frozenset[int] = frozenset()
     needs: set[tuple[Pass, int]] = field(default_factory=set)
     asked_at: int = 0
+    unsent: list[int] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
@@ -137,6 +139,7 @@ class PassRun:
         self.generation = generation
         self.let_go()
         self.writing.clear()
+        self.unsent.clear()
         self.opened = self.saving = False
         self.propagator = None
 
