@@ -51,6 +51,9 @@ log = logging.getLogger(__name__)
 #: Calls handed to one actor at a time; further ones wait here. Two keep it busy, since the next one's payloads arrive while
 #: one runs; more would only be lost with it.
 WINDOW = 3
+#: A guard against mistakes here, as no more than :data:`WINDOW` are handed over. But those of an actor's earlier lives count as
+#: well until it is back, which takes a minute on a machine with too much to do.
+MOST_PENDING = 32 * WINDOW
 #: Seconds after which a dead worker's videos go elsewhere, if there is an elsewhere. A restart on the same machine takes less.
 MOVE_AFTER = 8.0
 #: Seconds after which calls to a role without any living worker fail.
@@ -228,9 +231,7 @@ class RayExecutor:
                 num_gpus=share,
                 max_restarts=-1,
                 max_task_retries=0,
-                # A guard against mistakes here: no more than WINDOW are handed over. But those of an actor's earlier lives
-                # count as well until it is back, which takes a minute on a machine with too much to do.
-                max_pending_calls=32 * WINDOW,
+                max_pending_calls=MOST_PENDING,
                 scheduling_strategy=where,
             )
             .remote(ActorSetup(self._config, share, self._owner))

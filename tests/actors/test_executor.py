@@ -14,7 +14,7 @@ import pytest
 import ray
 from ray.exceptions import PendingCallsLimitExceeded
 
-from actors.executor import WINDOW, ActorClasses, RayExecutor
+from actors.executor import MOST_PENDING, WINDOW, ActorClasses, RayExecutor
 from actors.shell import ActorSetup, WorkerActor
 from tam_dist.config import Config
 from tam_dist.coordination.calls import (
@@ -188,7 +188,7 @@ def test_calls_to_one_worker_run_in_order_and_few_at_a_time(executor: RayExecuto
     assert [c.call.chunk for c in collect(executor, 8)] == list(range(8))  # type: ignore[attr-defined]
     flood = []
     with pytest.raises(PendingCallsLimitExceeded):  # noqa: PT012  Ray's own limit, behind the window
-        for number in range(5 * WINDOW):  # the first keeps it busy while the others come
+        for number in range(MOST_PENDING + WINDOW):  # the first keeps it busy while the others come
             flood.extend(lane.actor.run.remote(slow(0 if number else 20)[0]))
     ray.wait(flood, num_returns=len(flood), timeout=60)
 
