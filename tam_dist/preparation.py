@@ -25,7 +25,8 @@ from tam_dist.media.reader import open_video
 from tam_dist.media.source import absolute, same_content
 from tam_dist.media.source import resolve as locate
 from tam_dist.models.checkpoints import Kind, resolve, sha256
-from tam_dist.monitoring.report import read_report
+from tam_dist.monitoring.marks import is_of_one_video
+from tam_dist.monitoring.report import REPORT
 from tam_dist.prompts import already_asked, objects_of, validate
 from tam_dist.tracking.spec import VideoGrid
 from tam_dist.types import Prompt, VideoInfo
@@ -76,8 +77,8 @@ def _is_of_a_run(folder: Location) -> bool:
     """Whether there is the report of a run with videos in folders of their own; not what a project leaves behind that was
     discarded.
     """
-    report = read_report(folder)
-    return report is not None and any(video.name != folder.name for video in report.videos)
+    report = (folder / REPORT).read()
+    return report is not None and not is_of_one_video(report, folder.name)
 
 
 def find_done(video: str, prompts: Sequence[Prompt], out: str, config: Config) -> Manifest | None:

@@ -32,8 +32,18 @@ def refuse_foreign(folder: Location) -> None:
 def refuse_run(folder: Location) -> None:
     """Raise :class:`ProjectExistsError` where ``folder`` holds the projects of a run, and so can't be a project itself."""
     data = (folder / REPORT).read()
-    if data and _is_report(data) and not ProjectStore.exists(folder):
+    if data and _is_report(data) and not ProjectStore.exists(folder) and not is_of_one_video(data, folder.name):
         raise ProjectExistsError(f"{folder} is the folder of a run on many videos: choose a folder in it, or another --out.")
+
+
+def is_of_one_video(report: bytes, name: str) -> bool:
+    """Whether a report is of one video, whose project of that ``name`` lies, or lay until it was discarded, in its folder."""
+    try:
+        content = parse(report)
+    except ValueError:
+        return False
+    videos = content.get("videos") if isinstance(content, dict) else None
+    return isinstance(videos, list) and [v.get("name") for v in videos if isinstance(v, dict)] == [name]
 
 
 def _is_report(data: bytes) -> bool:

@@ -194,3 +194,12 @@ def test_the_folder_of_a_run_is_no_place_for_a_project(tiny_video: Path, tiny_se
     with pytest.raises(ProjectExistsError, match="is the folder of a run"):
         tam_dist.track(tiny_video, prompts(), out=tmp_path, settings=tiny_settings)
     assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8")) == {"videos": []}
+
+
+def test_a_killed_start_with_force_can_be_repeated(tiny_video: Path, tiny_settings: Settings, tmp_path: Path) -> None:
+    """It dies between the old project's end and the new one's beginning; the old one's report is still there."""
+    out = tmp_path / "p"
+    tam_dist.track(tiny_video, prompts(), out=out, settings=tiny_settings)
+    ProjectStore.discard(out)
+    assert (out / "run.json").exists()
+    assert tam_dist.track(tiny_video, prompts(), out=out, settings=tiny_settings).status.state == "done"
