@@ -125,13 +125,13 @@ class Scores:
         for at in range(0, len(due), _BATCH):
             batch = due[at : at + _BATCH]
             records = commits.read_all(batch)
-            self.number += 1
             for first, last in _stretches([chunk for chunk in batch if records[chunk] is not None]):
                 self._read(first * self._chunk_size, min((last + 1) * self._chunk_size, self._frames))
             for chunk, record in records.items():
                 if record is not None:
                     self._revisions[chunk], self._versions[chunk] = record.revision, now[chunk]
-                    self._changed[chunk] = self.number
+                    self._changed[chunk] = self.number + 1
+            self.number += 1  # last: who looks meanwhile has yet to hear of these
         for chunk in lost:
             del self._versions[chunk]
             self._revisions.pop(chunk, None)

@@ -113,7 +113,7 @@ def test_a_correction_reaches_later_frames_and_is_undone_and_redone_as_a_whole(v
     assert [p.positive for p in last.data.points] == [True, False]
     for point, (x, y) in zip(last.data.points, [(30.5, 18.5), (50.5, 40.5)], strict=True):
         assert max(abs(point.x - x), abs(point.y - y)) <= 1
-    viewer.until("tamDist.review.shown.revision >= 2")
+    viewer.until("tamDist.review.shown.revision === 2")
     viewer.until(
         "tamDist.review.view?.live === false && tamDist.review.view?.job === '' && tamDist.review.view?.stale.length === 0"
     )
@@ -225,7 +225,7 @@ def test_a_running_job_takes_a_correction_in(
         viewer.page.mouse.click(*viewer.at(30, 18))
         viewer.press("Enter")
         viewer.page.wait_for_selector("text=the running job takes it in")
-        viewer.until("tamDist.review.shown.revision === 2")
+        viewer.until("tamDist.review.shown.revision >= 2")
         viewer.page.click("[aria-label='Pause tracking']")
         assert job.wait(120) is not None
         viewer.until("tamDist.review.view.state === 'cancelled'")
