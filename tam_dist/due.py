@@ -14,7 +14,7 @@ from storage.commits import CommitRecord
 from storage.manifest import Manifest
 from storage.project_store import ProjectStore
 from storage.prompt_log import LogEntry
-from tam_dist.config import TrackingConfig, deciding_settings, from_dict
+from tam_dist.config import Config, TrackingConfig, deciding_settings, from_dict
 from tam_dist.editions import AskedOf, Tracked, placed, stretches_of
 from tam_dist.errors import SchemaError
 from tam_dist.media.shots import cuts_of, segments_at
@@ -68,9 +68,10 @@ def due_work(store: ProjectStore, begun: Iterable[int] = ()) -> DueWork:
     """
     log, editions, records = store.entries(), store.editions(), store.records()
     prompts = [entry for entry in log if isinstance(entry, Prompt)]
-    by_shots = from_dict(dict(store.manifest.config)).tracking.segments == "shots"
+    config = from_dict(dict(store.manifest.config))
+    by_shots = config.tracking.segments == "shots"
     scans = store.shots() if by_shots else ()
-    asked_of = asking(store.manifest, log, scans)
+    asked_of = asking(store.manifest, config, log, scans)
     edition = None
     if not {entry.uuid for entry in log}.issubset(uuid for each in editions for uuid in each.entries):
         before = asked_of(editions) if editions else None
@@ -129,7 +130,7 @@ def start_of(store: ProjectStore, asked: Asked, each: Pass) -> PassStart:
     lessons = spec.lessons_of(each)
     if each.anchor is not None:
         return PassStart(each.chunks.start, done, anew, SessionStart(spec, None, each, _corrected(store, spec, each)))
-    newest = _newest(store, spec, each, due, {c: made[c] for c, record in records.items() if record.basis is None})
+    newest = _newest(store, spec, each, due, records, made)
     if newest is None:
         return PassStart(each.chunks.start, done, anew, SessionStart(spec, None, each), spec.references(each), lessons)
     chunk, state = newest
@@ -140,25 +141,30 @@ def start_before(store: ProjectStore, asked: Asked, chunk: int) -> PassStart:
     """Where a session goes on that is to track ``chunk`` once more, which changes nothing."""
     (each,) = (p for p in asked.passes if not p.backward and chunk in p.kept)
     spec = asked.spec_of(each)
-    newest = _newest(store, spec, each, chunk, {})
+    newest = _newest(store, spec, each, chunk, store.records(each.chunks), {})
     if newest is None:
         return PassStart(each.chunks.start, frozenset(), frozenset(), SessionStart(spec, None, each), spec.references(each))
     return PassStart(newest[0] + 1, frozenset(), frozenset(), SessionStart(spec, newest[1], each))
 
 
 def _newest(
-    store: ProjectStore, spec: SessionSpec, each: Pass, due: int, unsaid: Mapping[int, int]
+    store: ProjectStore,
+    spec: SessionSpec,
+    each: Pass,
+    due: int,
+    records: Mapping[int, CommitRecord],
+    made: Mapping[int, int],
 ) -> tuple[int, bytes] | None:
-    """The newest state that a pass can go on from; ``unsaid``: of masks that do not say what they were made from, how many
-    passes have made them.
+    """The newest state that a pass can go on from. ``records`` are of its chunks; of those that do not say what their masks
+    were made from, ``made`` tells how many passes have made them.
     """
 
     def usable(chunk: int) -> bool:
-        if chunk not in each.chunks:
+        if chunk not in records:
             return False
-        record = store.record(chunk)
-        if record is None or record.basis is None:
-            return unsaid.get(chunk, 0) > 0
+        record = records[chunk]
+        if record.basis is None:
+            return made.get(chunk, 0) > 0
         wanted = spec.basis(chunk)
         # A backward pass's state depends on what it started from alone, a forward one's not on what came after it.
         return wanted.made(record.basis) > 0 if each.backward else record.basis.after(0) == wanted.after(0)
@@ -183,10 +189,12 @@ def _corrected(store: ProjectStore, spec: SessionSpec, each: Pass) -> tuple[Prom
 # --- what is asked for ---------------------------------------------------------------------------------------------------
 
 
-def asking(manifest: Manifest, log: Sequence[LogEntry], scans: Sequence[ShotScan] = ()) -> AskedOf:
-    """What a project asks for, as a function of its track record; ``scans``: of one that is tracked by its shots."""
+def asking(manifest: Manifest, config: Config, log: Sequence[LogEntry], scans: Sequence[ShotScan] = ()) -> AskedOf:
+    """What a project asks for, as a function of its track record; ``config`` are its settings, ``scans`` what is known of the
+    shots of one that is tracked by them.
+    """
     objects = objects_in_log(manifest.objects, log)
-    base = _base_spec(manifest, objects, scans)
+    base = _base_spec(manifest, config, objects, scans)
 
     def asked_of(editions: Sequence[Edition]) -> Asked:
         stretches = stretches_of(log, editions, replace(base, edition=len(editions)))
@@ -195,9 +203,10 @@ def asking(manifest: Manifest, log: Sequence[LogEntry], scans: Sequence[ShotScan
     return asked_of
 
 
-def _base_spec(manifest: Manifest, objects: tuple[TrackedObject, ...], scans: Sequence[ShotScan]) -> SessionSpec:
+def _base_spec(
+    manifest: Manifest, config: Config, objects: tuple[TrackedObject, ...], scans: Sequence[ShotScan]
+) -> SessionSpec:
     """But for what is prompted."""
-    config = from_dict(dict(manifest.config))
     by_shots = config.tracking.segments == "shots" and not unscanned(scans, manifest.frame_count)
     cuts = cuts_of(scans) if by_shots else None
     deciding = deciding_settings(config)

@@ -69,18 +69,24 @@ def _only(labels: LabelArray, fusion: Fusion) -> LabelArray:
 
 def settle_back(store: ProjectStore, record: CommitRecord, fusion: Fusion) -> Edition | None:
     """The edition with which a pass back from a correction ends with the chunk of ``record``; None where it goes on."""
-    enough = from_dict(dict(store.manifest.config)).tracking.settled_frames
+    if not record.agreeing_back:
+        return None
+    config = from_dict(dict(store.manifest.config))
+    enough = config.tracking.settled_frames
     if not enough or record.agreeing_back < enough:
         return None
-    log = store.entries()
-    return settled_back(store.editions(), asking(store.manifest, log, store.shots()), record.chunk, fusion)
+    asked_of = asking(store.manifest, config, store.entries(), store.shots())
+    return settled_back(store.editions(), asked_of, record.chunk, fusion)
 
 
 def settle(store: ProjectStore, record: CommitRecord) -> Edition | None:
     """The edition with which tracking anew ends behind the chunk of ``record``, which was made anew; None where it goes on."""
     following = store.record(record.chunk + 1)
-    enough = from_dict(dict(store.manifest.config)).tracking.settled_frames
-    if following is None or following.basis is None or not enough:
+    if following is None or following.basis is None:
+        return None  # at once: this is asked of every chunk, and to read the settings takes 20 ms
+    config = from_dict(dict(store.manifest.config))
+    enough = config.tracking.settled_frames
+    if not enough:
         return None
     log, editions = store.entries(), store.editions()
 
@@ -88,6 +94,6 @@ def settle(store: ProjectStore, record: CommitRecord) -> Edition | None:
         prompts, records = [entry for entry in log if isinstance(entry, Prompt)], store.records()
         return [c for c in range(asked.chunk_count) if c not in records or not made_of(records[c], asked, prompts)]
 
-    asked_of = asking(store.manifest, log, store.shots())
+    asked_of = asking(store.manifest, config, log, store.shots())
     agreed = record.agreeing >= enough
     return settled(log, editions, asked_of, record.chunk, following.basis, agreed=agreed, due=due)

@@ -57,6 +57,23 @@ Address = Annotated[
     typer.Option("--address", metavar="HOST:PORT", help="Of a running Ray cluster; else RAY_ADDRESS, else a local Ray."),
 ]
 
+# --- prompts, as every command takes them that asks for masks of objects ---------------------------------------------------
+
+Clicks = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME@FRAME:X,Y on the object, NAME@FRAME:X,Y,- beside it. Repeatable.", metavar="CLICK"),
+]
+Boxes = Annotated[list[str] | None, typer.Option(help="NAME@FRAME:X0,Y0,X1,Y1. Repeatable.", metavar="BOX")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(help="FRAME=FILE.png, a label map: every value but 0 is an object. Repeatable.", metavar="LABELS"),
+]
+Absences = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME@FIRST..LAST: not in the picture in these frames. Repeatable.", metavar="ABSENCE"),
+]
+PromptFiles = Annotated[list[str] | None, typer.Option(help="A JSON file of prompts. Repeatable.", metavar="FILE")]
+
 #: Each registers its commands when imported; none imports anything heavy.
 _COMMANDS = (
     "single",

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from tam_dist.cli.app import Address, Executor, Json, Quiet, Settings, app
+from tam_dist.cli.app import (
+    Absences,
+    Address,
+    Boxes,
+    Clicks,
+    Executor,
+    Json,
+    Labels,
+    PromptFiles,
+    Quiet,
+    Settings,
+    app,
+)
 from tam_dist.cli.steering import Later, Tracking, Where, acknowledge
 from tam_dist.errors import PromptError
 
@@ -16,20 +28,11 @@ from tam_dist.errors import PromptError
 def correct(
     project: Where,
     settings: Settings = None,
-    click: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME@FRAME:X,Y on the object, NAME@FRAME:X,Y,- beside it. Repeatable.", metavar="CLICK"),
-    ] = None,
-    box: Annotated[list[str] | None, typer.Option(help="NAME@FRAME:X0,Y0,X1,Y1. Repeatable.", metavar="BOX")] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(help="FRAME=FILE.png, a label map: every value but 0 is an object. Repeatable.", metavar="LABELS"),
-    ] = None,
-    absent: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME@FIRST..LAST: not in the picture in these frames. Repeatable.", metavar="ABSENCE"),
-    ] = None,
-    prompts: Annotated[list[str] | None, typer.Option(help="A JSON file of prompts. Repeatable.", metavar="FILE")] = None,
+    click: Clicks = None,
+    box: Boxes = None,
+    labels: Labels = None,
+    absent: Absences = None,
+    prompts: PromptFiles = None,
     seen: Annotated[
         list[str] | None,
         typer.Option(
