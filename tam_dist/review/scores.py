@@ -52,8 +52,9 @@ class Scores:
         self._changed: dict[int, int] = {}
         self._looking = threading.Lock()
         self._looked = 0.0
-        #: Grows with every change.
-        self.number = 0
+        #: Grows with every change, also over a project's closing and opening: a page that asks what came since is told too
+        #: much then. (Counted from 0, a project that was closed for others and opened again never told it what it had missed.)
+        self.number = time.time_ns() // 1_000_000
 
     def refresh(self, *, wait: bool = True) -> None:
         """Take in what was committed since; where somebody else is at it, ``wait`` for that or leave it to them."""
@@ -66,6 +67,11 @@ class Scores:
                 self._looked = time.monotonic()
         finally:
             self._looking.release()
+
+    @property
+    def taken_in(self) -> bool:
+        """Somebody has looked already."""
+        return self._looked > 0
 
     @property
     def quality(self) -> UInt8Array:

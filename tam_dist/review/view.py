@@ -145,7 +145,7 @@ def broken_row(place: Place, reason: str) -> ProjectRow:
 
 def project_view(opened: Opened, jobs: Jobs, since: int = -1) -> ProjectView:
     """As of now; ``changed`` are the revisions of the chunks that changed after ``since``."""
-    opened.scores.refresh(wait=opened.scores.number == 0 and opened.manifest.frame_count < 20_000)
+    opened.scores.refresh(wait=not opened.scores.taken_in and opened.manifest.frame_count < 20_000)
     number = opened.scores.number
     manifest, status, entries = opened.manifest, opened.store.status(), opened.entries()
     live = is_driven(opened.place.location)

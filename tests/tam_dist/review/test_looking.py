@@ -56,6 +56,16 @@ def test_a_view_tells_what_changed(client: TestClient, project: str, pane: Pane)
     assert not labels_in(client.get(f"/media/{project}/mask/{CHUNK}").content).any()
 
 
+def test_a_project_closed_for_others_and_opened_again_tells_what_changed(client: TestClient, project: str, pane: Pane) -> None:
+    """Counted from 0 at every opening, a page that had seen 4 changes was told of no other before the fifth."""
+    seen = client.get(f"/api/p/{project}").json()["number"]
+    with ProjectStore.open(pane.places.project(project).location, write=True) as store:
+        labels = np.zeros((CHUNK, HEIGHT, WIDTH), np.uint8)
+        store.commit(ChunkResult(1, CHUNK, labels, np.ones((CHUNK, 2), np.float32), np.full((CHUNK, 2), 2, np.uint8)))
+    pane.opener._opened.pop(project).close()  # as when eight others are looked at
+    assert client.get(f"/api/p/{project}?since={seen}").json()["changed"]["1"] == 2
+
+
 def test_a_timeline_shows_the_worst_of_each_column(client: TestClient, project: str) -> None:
     client.get(f"/api/p/{project}")
     view = client.get(f"/api/p/{project}/timeline?first=0&stop={FRAMES}&columns=11").json()
