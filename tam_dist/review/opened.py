@@ -23,6 +23,7 @@ from tam_dist.review import runs
 from tam_dist.review.frames import FrameServer, thumbnail
 from tam_dist.review.places import Place, Places
 from tam_dist.review.scores import Scores
+from tam_dist.review.suggestions import Suggestions
 from tam_dist.types import Prompt, VideoInfo
 
 #: Projects kept open: each holds a decoder, its JPEGs and its scores.
@@ -48,6 +49,7 @@ class Opened:
         self._stale: frozenset[int] = frozenset()
         self._commits = CommitLog(Location.parse(place.location))
         self._log = _CachedLog(Location.parse(place.location))
+        self.suggestions = Suggestions(self.store, self.scores, self.entries)
 
     @property
     def manifest(self) -> Manifest:

@@ -1,45 +1,79 @@
-"""The frames on which a person's time is spent best."""
+"""The frames on which a person's time is spent best. The one rule of all who suggest any: the API, the commands, the pane."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tam_dist.steering.asking import Asking, Where
-from tam_dist.types import Absent, FloatArray, Origin, UInt8Array
+from tam_dist.steering.trouble import Trouble, trouble_at
+from tam_dist.types import Absent, FloatArray, LabelArray, Origin, Prompt, UInt8Array
 
-#: Frames before one with which it is compared.
-_BEFORE = 5
-#: A fall of the quality by so much within a frame is more than doubt that grows.
-_FALL = 0.25
+#: Expected IoU from which on nobody needs to look.
+GOOD_ENOUGH = 0.8
 
 
 @dataclass(frozen=True)
 class Spot:
-    """``column`` of the object in a project's scores; ``quality`` is the expected IoU, 0..1, 0 where it is gone; ``reason``
-    says what looks wrong.
-    """
+    """``column`` of the object in a project's scores; ``quality`` is the expected IoU, 0..1, 0 where it is gone."""
 
     frame: int
     column: int
     quality: float
-    reason: str
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """An object in a frame of a project; ``quality`` and ``reason`` as in :class:`Spot`."""
+    """An object in a frame of a project; ``quality`` as in :class:`Spot`; ``reason`` says in words what looks wrong."""
 
     project: str
     frame: int
     object: str
     quality: float
+    trouble: Trouble
     reason: str
 
 
-def review_queue(where: Where | Sequence[Where], *, most: int = 20, good_enough: float = 0.8) -> list[Suggestion]:
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A project as it is judged here: ``quality`` float32 (T, K) in 0..1, NaN where not tracked; ``origin`` uint8 (T, K);
+    ``prompts`` those in force; ``names`` of the objects in the log, by column; ``labels`` gives a frame's, (H, W).
+    """
+
+    quality: FloatArray
+    origin: UInt8Array
+    prompts: Sequence[Prompt]
+    names: Sequence[str]
+    labels: Callable[[int], LabelArray]
+
+    def spots(self, *, most: int = 20, good_enough: float = GOOD_ENOUGH) -> list[Spot]:
+        """The worst, as :func:`worst_spots`; none near a frame that somebody has prompted or locked, nor where they said
+        that it is absent.
+        """
+        quality = self.quality.copy()
+        marked: dict[int, list[int]] = {}
+        for prompt in self.prompts:
+            column = self.names.index(prompt.object_name)
+            if column >= quality.shape[1]:
+                continue  # an object that is not tracked yet
+            if not isinstance(prompt.data, Absent) or prompt.purpose == "lock":
+                marked.setdefault(column, []).append(prompt.frame)
+            if isinstance(prompt.data, Absent):
+                quality[prompt.data.first : prompt.data.last + 1, column] = np.nan
+        return worst_spots(quality, marked, most=most, good_enough=good_enough)
+
+    def trouble(self, spot: Spot, *, good_enough: float = GOOD_ENOUGH) -> Trouble:
+        quality, origin = self.quality[:, spot.column], self.origin[:, spot.column]
+        return trouble_at(spot.frame, spot.column + 1, quality, origin, self.labels, good_enough=good_enough)
+
+    def reason(self, spot: Spot, trouble: Trouble) -> str:
+        redrawn = self.origin[spot.frame, spot.column] in (Origin.REFINED, Origin.CORRECTED)
+        return f"{trouble.words}, also after SAM redrew it" if redrawn else trouble.words
+
+
+def review_queue(where: Where | Sequence[Where], *, most: int = 20, good_enough: float = GOOD_ENOUGH) -> list[Suggestion]:
     """What to look at in a project, or several, the worst first, at most ``most`` of each: objects in frames whose quality is
     below ``good_enough``, spread out over the video, and none near a frame that somebody has prompted or locked.
 
@@ -48,38 +82,31 @@ def review_queue(where: Where | Sequence[Where], *, most: int = 20, good_enough:
     found: list[Suggestion] = []
     for each in [where] if isinstance(where, str) or not isinstance(where, Sequence) else where:
         asking = Asking(each)
-        quality, origin = asking.store.quality[:], asking.store.origin[:]
+        store = asking.store
         names = [o.name for o in asking.objects]
-        marked: dict[int, list[int]] = {}
-        declared = np.zeros_like(origin, bool)
-        for prompt in asking.prompts:
-            column = names.index(prompt.object_name)
-            if not isinstance(prompt.data, Absent) or prompt.purpose == "lock":
-                marked.setdefault(column, []).append(prompt.frame)
-            if isinstance(prompt.data, Absent) and column < declared.shape[1]:
-                declared[prompt.data.first : prompt.data.last + 1, column] = True
-        quality = np.where(declared, np.nan, quality)
-        spots = worst_spots(quality, origin, marked, most=most, good_enough=good_enough)
-        found += [Suggestion(str(asking.where), s.frame, asking.shown[s.column].name, s.quality, s.reason) for s in spots]
+        scored = Scored(store.quality[:], store.origin[:], asking.prompts, names, store.labels.__getitem__)
+        for spot in scored.spots(most=most, good_enough=good_enough):
+            trouble = scored.trouble(spot, good_enough=good_enough)
+            name, reason = asking.shown[spot.column].name, scored.reason(spot, trouble)
+            found.append(Suggestion(str(asking.where), spot.frame, name, spot.quality, trouble, reason))
     return sorted(found, key=lambda each: each.quality)
 
 
 def worst_spots(
     quality: FloatArray,
-    origin: UInt8Array,
     marked: Mapping[int, Sequence[int]] | None = None,
     *,
     most: int = 20,
-    good_enough: float = 0.8,
+    good_enough: float = GOOD_ENOUGH,
 ) -> list[Spot]:
-    """Where masks are expected to be worst: ``quality`` float32 (T, K) in 0..1, NaN where there is nothing to say; ``origin``
-    uint8 (T, K). Worst first, no two of a column nearer than :func:`spacing`, none so near a frame ``marked`` in it.
+    """Where masks are expected to be worst: ``quality`` float32 (T, K) in 0..1, NaN where there is nothing to say. Worst first,
+    no two of a column nearer than :func:`spacing`, none so near a frame ``marked`` in it.
 
     >>> quality = np.full((100, 1), 0.9, np.float32)
-    >>> quality[40:44, 0], quality[80, 0] = 0.3, 0.5
-    >>> [(s.frame, s.reason) for s in worst_spots(quality, np.full((100, 1), Origin.PROPAGATED, np.uint8))]
-    [(40, 'lost from one frame to the next'), (80, 'lost from one frame to the next')]
-    >>> worst_spots(quality, np.full((100, 1), Origin.PROPAGATED, np.uint8), {0: [42, 82]})
+    >>> quality[40:44, 0], quality[80, 0] = 0.25, 0.5
+    >>> worst_spots(quality)
+    [Spot(frame=40, column=0, quality=0.25), Spot(frame=80, column=0, quality=0.5)]
+    >>> worst_spots(quality, {0: [42, 82]})
     []
     """
     frames, columns = quality.shape
@@ -93,8 +120,7 @@ def worst_spots(
             frame = int(scores.argmin())
             if not scores[frame] < good_enough:
                 break
-            reason = _reason(quality[:, column], origin[:, column], frame)
-            found.append(Spot(frame, column, float(scores[frame]), reason))
+            found.append(Spot(frame, column, float(scores[frame])))
             scores[max(0, frame - space + 1) : frame + space] = np.inf
     return sorted(found, key=lambda each: (each.quality, each.frame, each.column))[:most]
 
@@ -106,13 +132,3 @@ def spacing(frames: int) -> int:
     (8, 25)
     """
     return max(8, min(25, frames // 40))
-
-
-def _reason(quality: FloatArray, origin: UInt8Array, frame: int) -> str:
-    before = quality[max(0, frame - _BEFORE) : frame]
-    before = before[~np.isnan(before)]
-    if origin[frame] == Origin.ABSENT:
-        return "taken to be gone"
-    if before.size and float(np.median(before)) - float(quality[frame]) > _FALL:
-        return "lost from one frame to the next"
-    return "corrected, and still unsure" if origin[frame] in (Origin.REFINED, Origin.CORRECTED) else "unsure"

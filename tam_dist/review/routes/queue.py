@@ -10,20 +10,27 @@ from pydantic import BaseModel, Field
 
 from tam_dist.errors import TamDistError
 from tam_dist.review.corrections import Frame, Name
+from tam_dist.review.opened import Opened
 from tam_dist.review.pane import Pane
 from tam_dist.review.queueing import Spot
-from tam_dist.review.suggestions import MOST_SHOWN, Suggestion, suggestions
+from tam_dist.review.suggestions import Suggested
 from tam_dist.steering.suggestions import spacing
+from tam_dist.steering.trouble import Trouble
 
 Page = Annotated[str, Field(min_length=1, max_length=64)]
+#: Suggestions shown at once.
+_MOST_SHOWN = 60
 
 
 class SpotView(BaseModel):
+    """``reason`` says in words what looks wrong, ``trouble`` in one."""
+
     project: str
     name: str
     frame: int
     object: str
     quality: float
+    trouble: Trouble
     reason: str
 
 
@@ -57,18 +64,18 @@ def queue_routes(pane: Pane) -> APIRouter:
         """Of one project or of all; those of other people are left out."""
         pane.claims.keep(page)
         places = [pane.places.project(project)] if project else list(pane.places.projects())
-        found: list[SpotView] = []
+        found: list[tuple[Opened, Suggested]] = []
         for place in places:
             try:
                 opened = pane.opener.get(place.id)
             except TamDistError:
                 continue  # the project list says what is the matter with it
             opened.scores.refresh(wait=False)
-            offered = {each.spot: each for each in suggestions(opened)}
+            offered = {Spot(place.id, each.spot.frame, each.object): each for each in opened.suggestions.now()}
             free = pane.claims.free(page, offered, apart=spacing(opened.video.frame_count))
-            found += [_view(offered[spot], place.name) for spot in free]
-        found.sort(key=lambda each: each.quality)
-        return QueueView(left=len(found), spots=found[:MOST_SHOWN])
+            found += [(opened, offered[spot]) for spot in free]
+        found.sort(key=lambda each: each[1].spot.quality)
+        return QueueView(left=len(found), spots=[_view(*each) for each in found[:_MOST_SHOWN]])
 
     @router.post("/claim")
     def claim(body: SpotRequest) -> JSONResponse:
@@ -90,8 +97,14 @@ def queue_routes(pane: Pane) -> APIRouter:
     return router
 
 
-def _view(each: Suggestion, name: str) -> SpotView:
-    spot = each.spot
+def _view(opened: Opened, each: Suggested) -> SpotView:
+    trouble, reason = opened.suggestions.reason(each.spot)
     return SpotView(
-        project=spot.project, name=name, frame=spot.frame, object=spot.object, quality=each.quality, reason=each.reason
+        project=opened.place.id,
+        name=opened.place.name,
+        frame=each.spot.frame,
+        object=each.object,
+        quality=each.spot.quality,
+        trouble=trouble,
+        reason=reason,
     )

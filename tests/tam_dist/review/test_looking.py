@@ -7,9 +7,11 @@ import numpy as np
 from fastapi.testclient import TestClient
 
 from storage.project_store import ProjectStore
+from tam_dist import steering
 from tam_dist.review import runs
 from tam_dist.review.pane import Pane
 from tam_dist.review.scores import UNKNOWN, Scores
+from tam_dist.steering.trouble import Trouble
 from tam_dist.types import ChunkResult, Origin
 from tests.finished import CHUNK
 from tests.tam_dist.review.conftest import FRAMES, labels_in
@@ -93,3 +95,27 @@ def test_projects_are_listed_with_their_progress(client: TestClient) -> None:
 def test_thumbnails_are_small_pictures(client: TestClient, project: str) -> None:
     data = client.get(f"/media/{project}/thumb/3").content
     assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[1] == 320
+
+
+def test_the_queue_is_that_of_the_api_and_follows_what_is_asked(client: TestClient, project: str, pane: Pane) -> None:
+    where = pane.places.project(project).location
+    with ProjectStore.open(where, write=True) as store:
+        for chunk, frame in ((1, 12), (3, 27)):
+            rows = slice(chunk * CHUNK, (chunk + 1) * CHUNK)
+            quality = np.full((CHUNK, 2), 0.9, np.float32)
+            quality[frame % CHUNK, int(chunk == 3)] = 0.25
+            labels = store.labels[rows]
+            labels[frame % CHUNK][labels[frame % CHUNK] == 2] = 0  # "dog" is lost in 27, "cat" is only unsure in 12
+            store.commit(ChunkResult(chunk, rows.start, labels, quality, np.full((CHUNK, 2), 2, np.uint8)))
+
+    def shown() -> list[tuple[int, str, str]]:
+        pane.opener.get(project).scores._looked = 0.0
+        client.get(f"/api/p/{project}")
+        queue = client.get("/api/queue?page=p").json()
+        assert queue["left"] == len(queue["spots"])
+        return [(s["frame"], s["object"], s["reason"]) for s in queue["spots"]]
+
+    assert shown() == [(12, "cat", "unsure"), (27, "dog", Trouble.LOST.words)]
+    assert shown() == [(s.frame, s.object, s.reason) for s in steering.review_queue(where)]
+    steering.lock(where, 25)
+    assert [frame for frame, *_ in shown()] == [12]

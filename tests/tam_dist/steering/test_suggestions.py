@@ -11,7 +11,8 @@ import tam_dist
 from storage.project_store import ProjectStore
 from tam_dist.steering import review_queue
 from tam_dist.steering.suggestions import spacing, worst_spots
-from tam_dist.types import ChunkResult, Origin
+from tam_dist.steering.trouble import Trouble
+from tam_dist.types import ChunkResult
 
 qualities = arrays.arrays(np.float32, st.tuples(st.integers(1, 120), st.integers(1, 3)), elements=st.floats(0, 1, width=32))
 
@@ -19,8 +20,7 @@ qualities = arrays.arrays(np.float32, st.tuples(st.integers(1, 120), st.integers
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(qualities, st.lists(st.integers(0, 119), max_size=4), st.integers(1, 10))
 def test_suggestions_are_the_worst_and_spread_out(quality: np.ndarray, marked: list[int], most: int) -> None:
-    origin = np.full(quality.shape, Origin.PROPAGATED, np.uint8)
-    spots = worst_spots(quality, origin, {0: marked}, most=most, good_enough=0.8)
+    spots = worst_spots(quality, {0: marked}, most=most, good_enough=0.8)
     assert [s.quality for s in spots] == sorted(s.quality for s in spots)
     assert len(spots) <= most
     space = spacing(len(quality))
@@ -30,17 +30,6 @@ def test_suggestions_are_the_worst_and_spread_out(quality: np.ndarray, marked: l
         assert spot.column or all(abs(spot.frame - frame) >= space for frame in marked)
     if not marked and (quality < 0.8).any():
         assert spots[0].quality == quality.min()
-
-
-def test_what_is_gone_or_unsure_for_long_is_told_from_what_is_lost_at_once() -> None:
-    quality = np.full((120, 1), 0.9, np.float32)
-    quality[30:, 0], quality[60:80, 0], quality[100, 0] = 0.6, 0.55, 0.0
-    origin = np.full(quality.shape, Origin.PROPAGATED, np.uint8)
-    origin[100] = Origin.ABSENT
-    reasons = {s.frame: s.reason for s in worst_spots(quality, origin)}
-    assert reasons[100] == "taken to be gone"
-    assert reasons[60] == "unsure"
-    assert reasons[30] == "lost from one frame to the next"
 
 
 def test_the_queue_of_a_project(project: str, store: ProjectStore) -> None:
@@ -54,8 +43,10 @@ def test_the_queue_of_a_project(project: str, store: ProjectStore) -> None:
 
     for chunk in range(6):
         worst(chunk, chunk % 2)
-    found = [(s.frame, s.object) for s in review_queue(project, good_enough=0.5)]
+    queue = review_queue(project, good_enough=0.5)
+    found = [(s.frame, s.object) for s in queue]
     assert found == [(11, "dog"), (19, "cat"), (27, "dog"), (35, "cat"), (43, "dog")]  # the first is beside the prompts
+    assert {s.reason for s in queue} <= {trouble.words for trouble in Trouble}
     tam_dist.rename_object(project, "cat", "tom")
     tam_dist.correct(project, [tam_dist.click("tom", 3, 3, frame=19)])
     tam_dist.remove_object(project, "tom", (30, 40))
