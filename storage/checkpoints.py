@@ -1,4 +1,5 @@
-"""Tracker states on disk, to restart from: the newest ones, and ever sparser older ones for corrections far back.
+"""Tracker states on disk, to restart from: the newest ones, ever sparser older ones, and evenly spread ones, as many as there
+is room for, from which corrections go on.
 
 The bytes are opaque here (safetensors, so that anybody can open them). A state counts only together with the digest that
 its chunk's commit record holds: a torn, missing or outdated one is passed over for the next older.
@@ -20,26 +21,34 @@ CHECKPOINTS = "checkpoints"
 BACKWARD_CHECKPOINTS = "checkpoints-backward"
 
 
-def thinned(chunks: Sequence[int], *, every: int, keep: int, done: bool = False) -> list[int]:
-    """Which of ``chunks`` (ascending) to keep, for a number that grows with the logarithm of the video's length.
+def thinned(chunks: Sequence[int], *, every: int, keep: int, room: int = 0, done: bool = False) -> list[int]:
+    """Which of ``chunks`` (ascending) to keep: a number that grows with the logarithm of the video's length, and up to ``room``
+    more, evenly spread.
 
     States are made after every ``every`` chunks. Number n of them (from 1) stays until it lies further behind the newest than
     ``keep`` times the largest power of two that divides n. So restarting at any chunk repeats at most about twice what lies
     between that chunk and the newest (for ``keep`` from 2 on), and what is kept depends on where the newest is, not on when
-    it was thinned: a run that was killed or stopped in between leaves the same files. A state between two numbers, where a
-    run was stopped, stays while it is the newest and the video is not ``done``.
+    it was thinned: a run that was killed or stopped in between leaves the same files. So it is with those for which there is
+    room: all whose number is a multiple of the smallest power of two of which there are so few. A state between two numbers,
+    where a run was stopped, stays while it is the newest and the video is not ``done``.
 
     >>> thinned(range(3, 100, 4), every=4, keep=2)
     [63, 79, 87, 91, 95, 99]
+    >>> thinned(range(3, 100, 4), every=4, keep=2, room=6)
+    [15, 31, 47, 63, 79, 87, 91, 95, 99]
     >>> thinned([3, 7, 8], every=4, keep=2), thinned([3, 7, 8], every=4, keep=2, done=True)
     ([3, 7, 8], [3, 7])
     """
     newest = max((_number(chunk, every) for chunk in chunks), default=0)
+    stride = 1
+    while room and newest // stride > room:
+        stride *= 2
     kept = []
     for chunk in chunks:
         number = _number(chunk, every)
         stopped_here = not number and chunk == chunks[-1] and not done
-        if stopped_here or (number and newest - number <= keep * (number & -number)):
+        spread = room > 0 and number % stride == 0
+        if stopped_here or (number and (spread or newest - number <= keep * (number & -number))):
             kept.append(chunk)
     return kept
 
@@ -53,7 +62,9 @@ def _number(chunk: int, every: int) -> int:
 class CheckpointStore:
     """The states of one project; state ``n`` is the one after chunk ``n``."""
 
-    def __init__(self, project: Location, *, every: int, keep: int, folder: str = CHECKPOINTS) -> None:
+    def __init__(self, project: Location, *, every: int, keep: int, budget: int = 0, folder: str = CHECKPOINTS) -> None:
+        """``budget``: the bytes that may be taken by states which are kept for corrections alone."""
+        self._budget = budget
         self._folder = project / folder
         self._every = every
         self._keep = keep
@@ -79,9 +90,12 @@ class CheckpointStore:
     def thin(self, *, done: bool = False, borders: Sequence[int] = (0,)) -> None:
         """Remove the states that :func:`thinned` does not keep, in each of the stretches that begin at ``borders``."""
         chunks = self.chunks()
+        room = 0
+        if self._budget > 0 and chunks:
+            room = self._budget // len(borders) // max(self._at(chunks[-1]).size(), 1)
         for first, stop in pairwise((*borders, chunks[-1] + 1 if chunks else 0)):
             here = [chunk for chunk in chunks if first <= chunk < stop]
-            for chunk in set(here).difference(thinned(here, every=self._every, keep=self._keep, done=done)):
+            for chunk in set(here).difference(thinned(here, every=self._every, keep=self._keep, room=room, done=done)):
                 self.remove(chunk)
 
     def shrink(self, budget: int) -> int:

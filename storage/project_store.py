@@ -56,7 +56,8 @@ class ProjectStore(ProjectReader):
         super().__init__(location, manifest, masks)
         self._lock = held
         every, keep = (_tracking_setting(location, manifest, name) for name in ("checkpoint_every", "keep_checkpoints"))
-        self._checkpoints = CheckpointStore(location, every=every, keep=keep)
+        self._budget = int(manifest.config["tracking"].get("keep_bytes", -1))
+        self._checkpoints = CheckpointStore(location, every=every, keep=keep, budget=self._budget)
         self._backward = CheckpointStore(location, every=every, keep=keep, folder=BACKWARD_CHECKPOINTS)
         #: The chunks with which the video's segments begin: each has states of its own.
         self.borders: tuple[int, ...] = (0,)
@@ -359,9 +360,8 @@ class ProjectStore(ProjectReader):
             if state == "done":
                 self._checkpoints.thin(done=True)
                 self._backward.shrink(0)  # what they start from is the first prompts alone: later ones need none of them
-                budget = int(self._manifest.config["tracking"].get("keep_bytes", -1))
-                if budget >= 0:
-                    self._checkpoints.shrink(budget)
+                if self._budget >= 0:
+                    self._checkpoints.shrink(self._budget)
             write_state(self.location, state, reason)
 
     # --- inside -------------------------------------------------------------------------------------------------------

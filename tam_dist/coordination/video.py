@@ -244,11 +244,9 @@ class VideoRun:
         for plan in passes:
             each = under_way.get(plan) or PassRun(plan)
             chunks = plan.kept if plan.anchor is None else (*plan.kept, plan.chunks.start)
+            before = {(other, chunk) for chunk in chunks for other in storing.get(chunk, ())} | _nearer(plan, passes)
             each.needs = {
-                (other, chunk)
-                for chunk in chunks
-                for other in storing.get(chunk, ())
-                if other not in under_way or chunk not in under_way[other].done
+                (other, chunk) for other, chunk in before if other not in under_way or chunk not in under_way[other].done
             }
             if plan not in under_way:
                 for need in each.needs:
@@ -302,3 +300,12 @@ class VideoRun:
         self.open.clear()
         self.left.clear()
         self.state = VideoState.STARTING
+
+
+def _nearer(plan: Pass, passes: tuple[Pass, ...]) -> set[tuple[Pass, int]]:
+    """What a pass back from a correction waits for: that the one from there over the stretch in front of its own has not found
+    the masks to be as they were. (Side by side, the far one rewrote what the near one then had put back.)
+    """
+    if plan.anchor is None:
+        return set()
+    return {(p, p.kept[-1]) for p in passes if p.backward and p.anchor == plan.anchor and p.first > plan.first}

@@ -30,8 +30,12 @@ def test_few_are_kept_and_restarts_are_near(count: int, every: int, keep: int) -
 
 
 @steady
-@given(data=st.data(), count=st.integers(1, 60), every=st.integers(2, 5), keep=st.integers(1, 3))
-def test_what_is_kept_does_not_depend_on_when_it_was_thinned(data: st.DataObject, count: int, every: int, keep: int) -> None:
+@given(
+    data=st.data(), count=st.integers(1, 60), every=st.integers(2, 5), keep=st.integers(1, 3), room=st.integers(0, 12)
+)
+def test_what_is_kept_does_not_depend_on_when_it_was_thinned(
+    data: st.DataObject, count: int, every: int, keep: int, room: int
+) -> None:
     """Also not on where the run was stopped, or killed before it could thin."""
     stops = data.draw(st.sets(st.integers(0, count * every - 1)))
     thins = data.draw(st.sets(st.integers(0, count * every - 1)))
@@ -40,8 +44,19 @@ def test_what_is_kept_does_not_depend_on_when_it_was_thinned(data: st.DataObject
         if chunk in stops or (chunk + 1) % every == 0:
             found.append(chunk)
         if chunk in thins:
-            found = thinned(found, every=every, keep=keep)
-    assert thinned(found, every=every, keep=keep, done=True) == thinned(regular(count, every), every=every, keep=keep)
+            found = thinned(found, every=every, keep=keep, room=room)
+    always = thinned(regular(count, every), every=every, keep=keep, room=room)
+    assert thinned(found, every=every, keep=keep, room=room, done=True) == always
+
+
+@steady
+@given(count=st.integers(1, 300), keep=st.integers(1, 3), room=st.integers(1, 40))
+def test_where_there_is_room_no_way_back_is_long(count: int, keep: int, room: int) -> None:
+    kept = [chunk + 1 for chunk in thinned(regular(count, 1), every=1, keep=keep, room=room)]
+    few = [chunk + 1 for chunk in thinned(regular(count, 1), every=1, keep=keep)]
+    assert len(kept) <= len(few) + room
+    gap = max(b - a for a, b in zip([0, *kept], kept, strict=False))
+    assert gap <= max(2 * -(-count // (room + 1)), 1)
 
 
 def test_the_state_where_a_run_was_stopped_stays_until_the_next() -> None:
@@ -72,6 +87,14 @@ def test_thin_removes_what_is_not_kept(project: Location) -> None:
         store.write(chunk, b"")
         store.thin()
     assert store.chunks() == [15, 17, 18, 19]
+
+
+def test_what_is_for_corrections_alone_has_a_budget(project: Location) -> None:
+    store = CheckpointStore(project, every=1, keep=1, budget=450)
+    for chunk in range(20):
+        store.write(chunk, bytes(100))
+        store.thin()
+    assert store.chunks() == [7, 15, 17, 18, 19]
 
 
 def test_a_budget_leaves_what_is_missed_most(project: Location) -> None:
