@@ -33,7 +33,8 @@ class CommitRecord:
     ``backward`` is the digest of the backward pass's state after the chunk, where one was stored; ``cuts`` are its frames that
     begin a shot, None where nobody looked. ``edition`` of the track record as of which the masks were made (0: not said), and
     for how many frames in a row, up to the chunk's last, they agree with those that they replaced (``agreeing``),
-    or down to its first, those of a pass back from a correction with those that it found (``agreeing_back``).
+    or down to its first, those of a pass back from a correction with those that it found (``agreeing_back``). ``changed`` is
+    the share 0..1 of the chunk's pixels that this revision gave to something else.
     """
 
     chunk: int
@@ -51,6 +52,7 @@ class CommitRecord:
     edition: int = 0
     agreeing: int = 0
     agreeing_back: int = 0
+    changed: float = 0.0
 
     @classmethod
     def from_json(cls, data: bytes, where: object) -> CommitRecord:
@@ -68,6 +70,7 @@ class CommitRecord:
         """Whether both stand for the same masks, scores, prompts and state, whenever and however often written."""
         same = replace(self, revision=other.revision, time=other.time, stored=other.stored)
         same = replace(same, edition=other.edition, agreeing=other.agreeing, agreeing_back=other.agreeing_back)
+        same = replace(same, changed=other.changed)
         return same == other
 
 

@@ -230,6 +230,8 @@ class ProjectStore(ProjectReader):
                 if chunk in self.committed and new.same_content(old):
                     return old
                 new = replace(new, revision=old.revision + (new.digest != old.digest or chunk in self._rewriting))
+                if new.digest != old.digest:
+                    new = replace(new, changed=self._share_changed(result.start, labels))
                 self._commits.begin_rewrite(chunk)
                 self._rewriting |= {chunk}
                 self._committed = self.committed - {chunk}
@@ -259,6 +261,7 @@ class ProjectStore(ProjectReader):
             digest, basis = labels_digest(labels), None if result.basis is None else result.basis.after(result.layer)
             new = replace(old, digest=digest, scores=scores_digest(quality, origin), objects=quality.shape[1], basis=basis)
             new = replace(new, revision=old.revision + (digest != old.digest), time=time.time())
+            new = replace(new, changed=self._share_changed(result.start, labels))
             self._commits.begin_rewrite(chunk)
             self._masks.write(result.start, labels, quality, origin)
             new = replace(new, stored=self._masks.stored_digest(chunk))
@@ -300,6 +303,10 @@ class ProjectStore(ProjectReader):
             if state is not None and readable(state):
                 return chunk, state
         return None
+
+    def _share_changed(self, start: int, labels: LabelArray) -> float:
+        """Of the pixels of a chunk, those that ``labels`` (t, H, W) makes others than are stored."""
+        return float((self.labels[start : start + len(labels)] != labels).mean())
 
     def _thin(self, *, backward: bool) -> None:
         if backward:

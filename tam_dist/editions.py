@@ -154,9 +154,7 @@ def _exempt(
     return found
 
 
-def _back(
-    chunks: range, by_uuid: Mapping[str, LogEntry], editions: Sequence[Edition], chunk_size: int
-) -> Iterable[str]:
+def _back(chunks: range, by_uuid: Mapping[str, LogEntry], editions: Sequence[Edition], chunk_size: int) -> Iterable[str]:
     """What counts again in ``chunks`` up to their segment's end if they are tracked anew: what lies there, and what counts in
     the first of them and is exempt further on. So one session makes them all. (With each end that was found for an earlier
     correction left as it is, one before three others was tracked in four sessions, each from the start: 2,632 frames of

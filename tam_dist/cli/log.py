@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def log(project: Where, as_json: Json = False) -> int:
-    """List who asked for what and when, whether it is in force, and how many frames were tracked again for it."""
+    """List who asked for what and when, whether it is in force, and what was tracked again for it."""
     from dataclasses import asdict
 
     from tam_dist.steering import history
@@ -28,7 +28,9 @@ def log(project: Where, as_json: Json = False) -> int:
         return 0
     for entry in found:
         when = datetime.fromtimestamp(entry.time).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        effect = f"  [{count(entry.frames, 'frame')} tracked again]" if entry.frames else ""
+        effect = ""
+        if entry.frames:
+            effect = f"  [{count(entry.frames, 'frame')} tracked again, {100 * entry.share:.2g} % of their pixels changed]"
         result(f"{when}  {entry.author}  {entry.asked}{'' if entry.in_force else '  (taken back)'}{effect}")
     return 0
 

@@ -6,16 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from storage.commits import CommitRecord
 from storage.prompt_log import LogEntry, Redo, Rename, Retrack, Undo
 from tam_dist.steering.asking import Asking, Where
-from tam_dist.types import Absent, Prompt
+from tam_dist.types import Absent, Edition, Prompt
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
     """One action: ``asked`` says it in words, ``group`` and the uuids ``entries`` are those of the log, ``time`` is seconds
     since the epoch. ``in_force``: not taken back. ``chunks`` are those whose stored masks were made again for it, ``frames``
-    how many frames these are; what was made again since counts for the action that it was made again for.
+    how many frames these are, and ``share`` (0..1) says how many of their pixels came to be something else; what was made again
+    since counts for the action that it was made again for.
     """
 
     group: str
@@ -26,6 +28,7 @@ class HistoryEntry:
     in_force: bool
     chunks: tuple[int, ...]
     frames: int
+    share: float
 
 
 def history(where: Where) -> list[HistoryEntry]:
@@ -33,18 +36,20 @@ def history(where: Where) -> list[HistoryEntry]:
     asking = Asking(where)
     names = {known.name: show.name for known, show in zip(asking.objects, asking.shown, strict=True)}
     by_uuid = {entry.uuid: entry for entry in asking.entries}
-    changed = _changed(asking)
+    records = asking.store.records()
+    changed = _changed(asking.store.editions(), records)
     found = []
     for action in actions(asking.entries):
         uuids = tuple(entry.uuid for entry in action)
         chunks = sorted({chunk for uuid in uuids for chunk in changed.get(uuid, ())})
-        frames = sum(len(asking.store.manifest.chunk_frames(chunk)) for chunk in chunks)
+        sizes = [len(asking.store.manifest.chunk_frames(chunk)) for chunk in chunks]
+        frames = sum(sizes)
+        share = sum(size * records[chunk].changed for chunk, size in zip(chunks, sizes, strict=True)) / max(frames, 1)
         first = action[0]
         in_force = all(getattr(entry, "undone_by", None) is None for entry in action)
         asked = in_words(action, names, by_uuid)
-        found.append(
-            HistoryEntry(first.group or first.uuid, first.time, first.author, asked, uuids, in_force, tuple(chunks), frames)
-        )
+        effect = tuple(chunks), frames, share
+        found.append(HistoryEntry(first.group or first.uuid, first.time, first.author, asked, uuids, in_force, *effect))
     return found
 
 
@@ -91,12 +96,14 @@ def _shown(prompt: Prompt, names: Mapping[str, str]) -> str:
     return repr(names.get(prompt.object_name, prompt.object_name))
 
 
-def _changed(asking: Asking) -> dict[str, list[int]]:
-    """The chunks that were made again, by the entries that counted for the first time in the edition that they were made in."""
-    editions = {edition.number: edition.entries for edition in asking.store.editions()}
+def _changed(editions: Sequence[Edition], records: Mapping[int, CommitRecord]) -> dict[str, list[int]]:
+    """The chunks that were made again, by the entries that were the newest when they were."""
+    asked_last: dict[int, tuple[str, ...]] = {0: ()}
+    for edition in editions:  # one that only ends tracking early has none of its own
+        asked_last[edition.number] = edition.entries or asked_last[edition.number - 1]
     found: defaultdict[str, list[int]] = defaultdict(list)
-    for chunk, record in asking.store.records().items():
+    for chunk, record in records.items():
         if record.revision > 1:
-            for uuid in editions.get(record.edition, ()):
+            for uuid in asked_last.get(record.edition, ()):
                 found[uuid].append(chunk)
     return found

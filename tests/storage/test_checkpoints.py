@@ -30,9 +30,7 @@ def test_few_are_kept_and_restarts_are_near(count: int, every: int, keep: int) -
 
 
 @steady
-@given(
-    data=st.data(), count=st.integers(1, 60), every=st.integers(2, 5), keep=st.integers(1, 3), room=st.integers(0, 12)
-)
+@given(data=st.data(), count=st.integers(1, 60), every=st.integers(2, 5), keep=st.integers(1, 3), room=st.integers(0, 12))
 def test_what_is_kept_does_not_depend_on_when_it_was_thinned(
     data: st.DataObject, count: int, every: int, keep: int, room: int
 ) -> None:

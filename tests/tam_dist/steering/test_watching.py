@@ -95,8 +95,9 @@ def test_several_clients_hear_of_a_run(tmp_path: Path, tiny_video: Path, tiny_se
 def test_history_says_what_became_of_it(tmp_path: Path, tiny_video: Path, tiny_settings: tuple[str, ...]) -> None:
     out = tmp_path / "p"
     tam_dist.track(tiny_video, [tam_dist.mask("cat", square(4, 10))], out=out, settings=tiny_settings)
+    before = tam_dist.Project.open(out).labels[:].copy()
     tam_dist.correct(out, [tam_dist.mask("cat", square(30, 20), frame=33)])
-    tam_dist.resume(out)
+    after = tam_dist.resume(out).labels[:].copy()
     tam_dist.rename_object(out, "cat", "tom")
     tam_dist.lock(out, 3, author="bob")
     tam_dist.undo(out, author="ann")
@@ -106,6 +107,8 @@ def test_history_says_what_became_of_it(tmp_path: Path, tiny_video: Path, tiny_s
     assert set(correction.chunks) >= {4}
     assert min(correction.chunks) >= 4
     assert correction.frames == sum(8 if chunk < 5 else 4 for chunk in correction.chunks)
+    assert correction.share == pytest.approx((before != after).sum() / after[: correction.frames].size)
+    assert 0 < correction.share < 1
     assert rename.asked == "'cat' is called 'tom'"
     assert (lock.asked, lock.author, lock.in_force) == ("frame 3 is locked for 'tom'", "bob", False)
     assert (undo.asked, undo.author, undo.in_force) == ("undo: frame 3 is locked for 'tom'", "ann", True)
