@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,12 +132,22 @@ def check(seed: int, segments: str, asked: dict[int, str], *, killing: bool) -> 
         shutil.rmtree(folder)
 
 
-@settings(max_examples=10, deadline=None)
-@given(
+schedules = given(
     seed=st.integers(0, 2**20),
     segments=st.sampled_from(["whole", "3"]),
     asked=st.dictionaries(st.integers(3, 160), st.sampled_from(KINDS), min_size=1, max_size=6),
     killing=st.booleans(),
 )
+
+
+@settings(max_examples=10, deadline=None)
+@schedules
 def test_log_and_record_decide_the_masks(seed: int, segments: str, asked: dict[int, str], killing: bool) -> None:
+    check(seed, segments, asked, killing=killing)
+
+
+@pytest.mark.slow
+@settings(max_examples=50, deadline=None)
+@schedules
+def test_log_and_record_decide_the_masks_fifty_times(seed: int, segments: str, asked: dict[int, str], killing: bool) -> None:
     check(seed, segments, asked, killing=killing)
