@@ -238,7 +238,8 @@ class ObjectQuery:
 
     ``points`` float32 (P, 2) x, y; ``point_labels`` int64 (P,), 1 positive, 0 negative; ``box`` float32 (4,) x0 y0 x1 y1 or
     None; ``mask_logits`` float32 (h, w), the predicted mask's logits over the whole frame at any resolution (the segmenter
-    lays them out as SAM expects), or an earlier answer's :attr:`SegmentedMask.logits` as they are, or None.
+    lays them out as SAM expects), or an earlier answer's :attr:`SegmentedMask.logits` as they are, or None. ``corrects``: the
+    points say where that mask is wrong, and what they do not touch stays.
     """
 
     object_id: int
@@ -246,6 +247,7 @@ class ObjectQuery:
     point_labels: NDArray[np.int64]
     box: FloatArray | None = None
     mask_logits: FloatArray | None = None
+    corrects: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from storage.run_state import log_version
 from tam_dist.errors import ProjectError, ProjectLockedError, PromptError, StaleViewError
 from tam_dist.prompts import known_object, objects_in_log, renamed, validate_one
 from tam_dist.steering.telling import tell_run
-from tam_dist.types import Absent, Mask, Prompt, TrackedObject, VideoInfo
+from tam_dist.types import Absent, BoolArray, Mask, Prompt, TrackedObject, VideoInfo
 
 Where = str | os.PathLike[str]
 
@@ -73,6 +73,12 @@ class Asking:
     def locked(self, frame: int) -> dict[str, Prompt]:
         """What locks a frame, by the object's name in the log."""
         return {p.object_name: p for p in self.prompts if p.purpose == "lock" and p.frame == frame}
+
+    def stored_mask(self, name: str, frame: int) -> BoolArray | None:
+        """bool (H, W) of the object with that name in the log; None where there is nothing of it."""
+        object_id = next((o.id for o in self.objects if o.name == name), 0)
+        mask: BoolArray = self.store.labels[frame] == object_id
+        return mask if object_id and mask.any() else None
 
     # --- checks ---------------------------------------------------------------------------------------------------------
 
@@ -135,8 +141,9 @@ class Asking:
         known = {entry.uuid: entry for entry in self.entries}
         if not prompts or not all(prompt.uuid in known for prompt in prompts):
             return None
-        group = next((known[p.uuid].group for p in prompts if known[p.uuid].group), prompts[0].uuid)
-        return Acknowledged(tuple(p.uuid for p in prompts), group, tell_run(self.where))
+        group = next((known[p.uuid].group for p in prompts if known[p.uuid].group), "")
+        uuids = tuple(entry.uuid for entry in self.entries if entry.group == group) if group else (prompts[0].uuid,)
+        return Acknowledged(uuids, group or uuids[0], tell_run(self.where))
 
     def append(self, entries: Sequence[LogEntry], group: str | None = None) -> Acknowledged:
         """As one action. Prompts get times behind those in the log, which orders what several people say about one frame.

@@ -12,11 +12,14 @@ from storage.prompt_log import Rename, Retrack
 from tam_dist.errors import PromptError
 from tam_dist.prompts import check_clicks, checked_name, in_given_order, login, new_prompt, validate
 from tam_dist.steering.asking import Acknowledged, Asking, Where
-from tam_dist.types import Absent, Clicks, Prompt
+from tam_dist.types import Absent, Clicks, Mask, Prompt
 
 
 def correct(where: Where, prompts: Sequence[Prompt], *, seen: Mapping[int, int] | None = None) -> Acknowledged:
     """Correct objects of the project at ``where`` (a folder or URL) by ``prompts``, which are one action.
+
+    Clicks change the mask that is stored, where they are the first thing said of the object in that frame: it goes into the log
+    before them, so that what was looked at and corrected stays so whatever is corrected elsewhere later.
 
     ``seen``: the revisions of the masks looked at, by frame; a correction of other masks than those is refused. Prompts that
     are in the log already change nothing. Raises :class:`PromptError` for an unknown object (naming the nearest), a prompt
@@ -32,7 +35,7 @@ def correct(where: Where, prompts: Sequence[Prompt], *, seen: Mapping[int, int] 
     asking.check_prompts(named)
     _check_number_of_clicks(asking, named)
     asking.check_seen(seen, named)
-    return asking.append(named)
+    return asking.append(_with_what_they_change(asking, named))
 
 
 def add_object(where: Where, name: str, prompts: Sequence[Prompt]) -> Acknowledged:
@@ -82,6 +85,21 @@ def retrack(where: Where, first: int, last: int, *, author: str | None = None) -
     if last < first:
         raise PromptError(f"{first}..{last} are no frames: the first comes before the last.")
     return asking.append([Retrack(uuid.uuid4().hex, time.time(), author or login(), first, last)])
+
+
+def _with_what_they_change(asking: Asking, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Each object's stored mask before the first clicks on it."""
+    marked = {(p.object_name, p.frame) for p in asking.prompts if not isinstance(p.data, Absent)}
+    found: list[Prompt] = []
+    for prompt in prompts:
+        place = prompt.object_name, prompt.frame
+        if isinstance(prompt.data, Clicks) and place not in marked:
+            shown = asking.stored_mask(*place)
+            if shown is not None:
+                found.append(replace(prompt, uuid=uuid.uuid5(uuid.NAMESPACE_OID, prompt.uuid).hex, data=Mask.from_array(shown)))
+        marked.add(place)
+        found.append(prompt)
+    return found
 
 
 def _check_new_name(asking: Asking, name: str) -> None:

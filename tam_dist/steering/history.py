@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from storage.commits import CommitRecord
 from storage.prompt_log import LogEntry, Redo, Rename, Retrack, Undo
 from tam_dist.steering.asking import Asking, Where
-from tam_dist.types import Absent, Edition, Prompt
+from tam_dist.types import Absent, Clicks, Edition, Mask, Prompt
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,11 @@ def in_words(action: Sequence[LogEntry], names: Mapping[str, str], by_uuid: Mapp
     if isinstance(first, Prompt) and first.purpose == "lock":
         locked = [repr(names.get(e.object_name, e.object_name)) for e in action if isinstance(e, Prompt)]
         return f"frame {first.frame} is locked for {', '.join(locked)}"
-    return "; ".join(dict.fromkeys(_words(entry, names) for entry in action))
+    clicked = {(e.object_name, e.frame) for e in action if isinstance(e, Prompt) and isinstance(e.data, Clicks)}
+    changed = (  # but not the mask that clicks change
+        e for e in action if not (isinstance(e, Prompt) and isinstance(e.data, Mask) and (e.object_name, e.frame) in clicked)
+    )
+    return "; ".join(dict.fromkeys(_words(entry, names) for entry in changed))
 
 
 def _words(entry: LogEntry, names: Mapping[str, str]) -> str:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from tam_dist.config import Config, from_dict
 from tam_dist.media.reader import open_video
 from tam_dist.models.sam.opening import open_segmenter
-from tam_dist.models.sam.rounds import segment_in_rounds
+from tam_dist.models.sam.rounds import certain_logits, segment_in_rounds
 from tam_dist.models.sam.segmenter import SupportsSegment
 from tam_dist.prompts import checked_name
 from tam_dist.steering.asking import Asking, Where
-from tam_dist.tracking.plan import CERTAIN_LOGIT, PromptPlan
+from tam_dist.tracking.plan import PromptPlan
 from tam_dist.types import Click, Clicks, FloatArray, Prompt, SegmentedMask, UInt8Array
 
 #: Frames that are kept, for whoever goes back and forth between some.
@@ -60,7 +60,8 @@ class Previewer:
         asking.check_prompts([new])
         given = [p for p in asking.prompts if p.frame == frame and p.object_name == inside and p.data.kind != "absent"]
         (asked,) = PromptPlan(asking.with_object(inside), [*given, new]).at(frame)
-        query = asked.query(None if given or known is None else _stored(asking, known.id, frame))
+        stored = None if given else asking.stored_mask(inside, frame)
+        query = asked.query(None if stored is None else certain_logits(stored))
         with self._turn:
             return segment_in_rounds(self._segmenter, self._picture(frame), query, frame)
 
@@ -81,9 +82,3 @@ class Previewer:
                 self._frames.popitem(last=False)
         self._frames.move_to_end(frame)
         return self._frames[frame]
-
-
-def _stored(asking: Asking, object_id: int, frame: int) -> FloatArray | None:
-    """The stored mask as logits, None where there is none."""
-    mask = asking.store.labels[frame] == object_id
-    return np.where(mask, CERTAIN_LOGIT, -CERTAIN_LOGIT).astype(np.float32) if mask.any() else None

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tam_dist.errors import PromptError
+from tam_dist.models.sam.rounds import certain_logits
 from tam_dist.tracking.basis import starts
 from tam_dist.types import Absent, BoolArray, Box, Clicks, FloatArray, Mask, ObjectQuery, Prompt, TrackedObject
-
-#: Logit magnitude that stands for a human-given mask when it is refined by clicks.
-CERTAIN_LOGIT = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,7 @@ class ObjectPrompts:
         """
         logits = predicted_logits
         if self.mask is not None:
-            logits = np.where(self.mask, CERTAIN_LOGIT, -CERTAIN_LOGIT).astype(np.float32)
+            logits = certain_logits(self.mask)
         box = self.box
         return ObjectQuery(
             object_id=self.object_id,
@@ -55,6 +53,7 @@ class ObjectPrompts:
             point_labels=np.array([int(positive) for _, _, positive in self.points], dtype=np.int64),
             box=None if box is None else np.array([box.x0, box.y0, box.x1, box.y1], dtype=np.float32),
             mask_logits=logits,
+            corrects=logits is not None and box is None,
         )
 
 

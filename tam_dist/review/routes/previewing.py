@@ -12,11 +12,12 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from tam_dist.config import load_config
+from tam_dist.models.sam.rounds import certain_logits
 from tam_dist.review import runs
 from tam_dist.review.corrections import Correction, Frame, Mark, prompts_of
 from tam_dist.review.opened import Opened
 from tam_dist.review.pane import Pane
-from tam_dist.tracking.plan import CERTAIN_LOGIT, PromptPlan
+from tam_dist.tracking.plan import PromptPlan
 from tam_dist.types import Absent, FloatArray, ObjectQuery, Prompt, TrackedObject, VideoInfo
 
 
@@ -73,4 +74,4 @@ def _stored(opened: Opened, body: PreviewRequest) -> FloatArray | None:
     """The object's stored mask as logits, None where there is none."""
     known = next((o for o in opened.manifest.objects if o.name == body.object), None)
     mask = None if known is None else opened.store.labels[body.frame] == known.id
-    return np.where(mask, CERTAIN_LOGIT, -CERTAIN_LOGIT).astype(np.float32) if mask is not None and mask.any() else None
+    return certain_logits(mask) if mask is not None and mask.any() else None

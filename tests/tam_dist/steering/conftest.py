@@ -46,6 +46,20 @@ def store(project: str) -> ProjectStore:
     return ProjectStore.open(project, write=False)
 
 
+@pytest.fixture
+def painted(project: str) -> str:
+    """With masks in frames 16..23 that are known: "cat" is a square around 5, 6, "dog" one around 40, 30."""
+    from tam_dist.types import ChunkResult
+
+    labels = np.zeros((8, 48, 64), np.uint8)
+    labels[:, 2:10, 1:9] = 1
+    labels[:, 26:34, 36:44] = 2
+    with ProjectStore.open(project, write=True) as writing:
+        scores = np.ones((8, 2), np.float32), np.full((8, 2), 2, np.uint8)
+        writing.commit(ChunkResult(2, 16, labels, *scores))
+    return project
+
+
 Revise = Callable[[int], None]
 
 

@@ -25,13 +25,13 @@ from tam_dist.monitoring.report import VideoReport
 from tam_dist.monitoring.requests import Requests
 from tam_dist.preparation import job_of
 from tam_dist.prompts import new_prompt
-from tam_dist.types import Absent, Click, Clicks, Mask
+from tam_dist.types import Absent, ChunkResult, Click, Clicks, Mask
 from tests.tam_dist.steering.conftest import Revise
 from tests.tiny import square
 
 
 def test_a_correction_is_one_action(project: str, store: ProjectStore) -> None:
-    prompts = [tam_dist.click("cat", 5, 6, frame=20), tam_dist.box("dog", 1, 2, 30, 40, frame=20)]
+    prompts = [tam_dist.mask("cat", square(5, 6), frame=20), tam_dist.box("dog", 1, 2, 30, 40, frame=20)]
     answer = tam_dist.correct(project, prompts)
     assert (answer.live, answer.entries) == (False, tuple(p.uuid for p in prompts))
     found = store.prompts()[-2:]
@@ -42,13 +42,40 @@ def test_a_correction_is_one_action(project: str, store: ProjectStore) -> None:
     assert store.prompts()[-1].group == ""
 
 
-def test_asked_twice_it_counts_once(project: str, store: ProjectStore) -> None:
+def test_clicks_change_the_mask_that_was_looked_at(painted: str, store: ProjectStore) -> None:
+    """Taken from the tracker instead, a corrected frame changed once more with every later correction before it."""
+    answer = tam_dist.correct(painted, [tam_dist.click("cat", 12, 6, frame=20), tam_dist.click("cat", 1, 2, frame=20)])
+    base, first, second = (p for p in store.prompts() if p.uuid in answer.entries)
+    assert isinstance(base.data, Mask)
+    assert np.array_equal(base.data.to_array(), store.labels[20] == 1)
+    assert (first.data, second.data) == (Clicks((Click(12, 6),)), Clicks((Click(1, 2),)))
+    assert {p.group for p in (base, first, second)} == {answer.group}
+    more = tam_dist.correct(painted, [tam_dist.click("cat", 3, 12, frame=20)])
+    assert len(more.entries) == 1  # it adds up with those before
+    assert tam_dist.history(painted)[-2].asked == "clicks for 'cat' on frame 20"
+    tam_dist.undo(painted)
+    tam_dist.undo(painted)
+    assert not any(p.uuid in answer.entries for p in store.prompts() if p.undone_by is None)
+
+
+def test_where_nothing_is_stored_clicks_are_all_there_is(painted: str, store: ProjectStore) -> None:
+    tam_dist.correct(painted, [tam_dist.absent("dog", 18, 19)])
+    with ProjectStore.open(painted, write=True) as writing:
+        labels = np.asarray(writing.labels[16:24]).copy()
+        labels[labels == 2] = 0
+        writing.commit(ChunkResult(2, 16, labels, np.ones((8, 2), np.float32), np.full((8, 2), 2, np.uint8)))
+    answer = tam_dist.correct(painted, [tam_dist.click("dog", 40, 30, frame=20)])
+    assert [p.data for p in store.prompts() if p.uuid in answer.entries] == [Clicks((Click(40, 30),))]
+
+
+def test_asked_twice_it_counts_once(painted: str, store: ProjectStore) -> None:
     """As where the answer was lost, and even if the same could not be asked any more."""
-    prompts = [tam_dist.click("cat", 5, 6, frame=20), tam_dist.click("dog", 5, 6, frame=20)]
-    first = tam_dist.correct(project, prompts, seen={20: 1})
-    tam_dist.rename_object(project, "cat", "tom")
-    assert tam_dist.correct(project, prompts, seen={20: 1}) == first
-    assert len(store.prompts()) == 4
+    prompts = [tam_dist.click("cat", 12, 6, frame=20), tam_dist.click("dog", 5, 6, frame=20)]
+    revision = {20: store.records()[2].revision}
+    first = tam_dist.correct(painted, prompts, seen=revision)
+    tam_dist.rename_object(painted, "cat", "tom")
+    assert tam_dist.correct(painted, prompts, seen=revision) == first
+    assert len(store.prompts()) == 6
 
 
 def test_prompts_count_in_the_order_in_which_they_arrive(project: str, store: ProjectStore) -> None:

@@ -12,6 +12,7 @@ from storage.project_store import ProjectStore
 from tam_dist.errors import PromptError
 from tam_dist.steering import Previewer
 from tam_dist.types import ObjectQuery, SegmentedMask, UInt8Array
+from tests.tiny import square
 
 
 class Recorder:
@@ -30,21 +31,22 @@ def points(*given: tuple[float, float, int]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([p[:2] for p in given], np.float32).reshape(-1, 2), np.array([p[2] for p in given], np.int64)
 
 
-def test_a_preview_asks_what_tracking_would(project: str, store: ProjectStore) -> None:
+def test_a_preview_asks_what_tracking_would(painted: str, store: ProjectStore) -> None:
     sam = Recorder()
     before = store.entries()
-    with Previewer(project, sam) as previewer:  # type: ignore[arg-type]
-        previewer.preview(20, "dog", *points((40, 30, 1)))
+    with Previewer(painted, sam) as previewer:  # type: ignore[arg-type]
+        previewer.preview(20, "dog", *points((50, 30, 1)))
         query, key, image = sam.asked[-1]
         assert (query.object_id, key, image.shape) == (2, 20, (48, 64, 3))
-        stored = store.labels[20] == 2
-        assert (query.mask_logits is not None) == stored.any()
-        previewer.preview(0, "dog", *points((44, 33, 0)))
+        assert query.mask_logits is not None
+        assert np.array_equal(query.mask_logits > 0, store.labels[20] == 2)
+        previewer.preview(0, "dog", *points((20, 40, 1)))
         query = sam.asked[-1][0]
         assert query.mask_logits is not None  # the mask that was given there
-        assert np.array_equal(query.mask_logits > 0, store.labels[0] == 2)
+        assert np.array_equal(query.mask_logits > 0, square(40, 30))
         previewer.preview(20, "owl", *points((40, 30, 1)))
         assert sam.asked[-1][0].object_id == 3
+        assert sam.asked[-1][0].mask_logits is None
         with pytest.raises(PromptError, match="There is no frame 44"):
             previewer.preview(44, "dog", *points((1, 1, 1)))
         with pytest.raises(PromptError, match="outside the picture"):
@@ -52,12 +54,12 @@ def test_a_preview_asks_what_tracking_would(project: str, store: ProjectStore) -
     assert store.entries() == before
 
 
-def test_clicks_given_before_count_too(project: str) -> None:
+def test_clicks_given_before_count_too(painted: str) -> None:
     sam = Recorder()
-    tam_dist.correct(project, [tam_dist.click("cat", 5, 6, frame=20)])
-    with Previewer(project, sam) as previewer:  # type: ignore[arg-type]
-        previewer.preview(20, "cat", *points((9, 9, 0)))
-    assert [len(query.points) for query, _, _ in sam.asked] == [1, 2]  # round by round, as tracking asks
+    tam_dist.correct(painted, [tam_dist.click("cat", 20, 6, frame=20)])
+    with Previewer(painted, sam) as previewer:  # type: ignore[arg-type]
+        previewer.preview(20, "cat", *points((5, 6, 0)))
+    assert [query.points.tolist() for query, _, _ in sam.asked] == [[[20, 6]], [[5, 6]]]  # one by one, as tracking asks
 
 
 def test_it_is_what_the_correction_gives(tracked: Path, tmp_path: Path) -> None:

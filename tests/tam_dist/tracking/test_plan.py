@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tam_dist.errors import PromptError
-from tam_dist.tracking.plan import CERTAIN_LOGIT, PromptPlan
+from tam_dist.models.sam.rounds import CERTAIN_LOGIT
+from tam_dist.tracking.plan import PromptPlan
 from tam_dist.types import Absent, Box, Click, Clicks, Mask, Prompt, PromptData, TrackedObject
 
 CAT, DOG = TrackedObject(1, "cat", (255, 0, 0)), TrackedObject(2, "dog", (0, 255, 0))
