@@ -73,14 +73,14 @@ def changed_at(mask: BoolArray, answer: BoolArray, at: tuple[int, int], kept: li
     >>> changed_at(before, answer, (1, 0), []).astype(int).tolist()
     [[1, 1, 0, 0, 0]]
     >>> changed_at(before, answer, (1, 0), [(0, 0)]).astype(int).tolist()
-    [[0, 1, 0, 0, 0]]
+    [[0, 1, 1, 0, 0]]
     """
     _, parts = cv2.connectedComponents((mask ^ answer).astype(np.uint8), connectivity=8)
     part = parts[at[1], at[0]]
     if part and all(parts[y, x] != part for x, y in kept):
         return np.where(parts == part, answer, mask)
     dab = np.zeros(mask.shape, np.uint8)
-    cv2.circle(dab, at, int(DAB * min(mask.shape)), 1, thickness=-1)
+    cv2.circle(dab, at, max(1, int(DAB * min(mask.shape))), 1, thickness=-1)
     for x, y in kept:
         dab[y, x] = 0
     return np.where(dab > 0, not mask[at[1], at[0]], mask)

@@ -74,7 +74,7 @@ def queue_routes(pane: Pane) -> APIRouter:
             offered = {Spot(place.id, each.spot.frame, each.object): each for each in opened.suggestions.now()}
             free = pane.claims.free(page, offered, apart=spacing(opened.video.frame_count))
             found += [(opened, offered[spot]) for spot in free]
-        found.sort(key=lambda each: each[1].spot.quality)
+        found.sort(key=lambda each: -each[1].spot.gain)
         return QueueView(left=len(found), spots=[_view(*each) for each in found[:_MOST_SHOWN]])
 
     @router.post("/claim")

@@ -100,7 +100,8 @@ def test_a_correction_reaches_later_frames_and_is_undone_and_redone_as_a_whole(v
     before = ProjectStore.open(project, write=False).labels[:]
     viewer.press(*["ArrowRight"] * 10)
     viewer.until("tamDist.review.shown.frame === 10")
-    viewer.page.mouse.click(*viewer.at(30.5, 18.5))
+    there = bool(before[10][18, 30])
+    viewer.page.mouse.click(*viewer.at(30.5, 18.5), button="right" if there else "left")
     viewer.page.mouse.click(*viewer.at(50.5, 40.5), button="right")
     assert viewer.read("draft.marks.get('square').points.length") == 2
     viewer.page.reload()  # what is drawn outlives it
@@ -110,7 +111,7 @@ def test_a_correction_reaches_later_frames_and_is_undone_and_redone_as_a_whole(v
     last = prompts(project)[-1]
     assert isinstance(last.data, Clicks)
     assert (last.frame, last.purpose) == (10, "correction")
-    assert [p.positive for p in last.data.points] == [True, False]
+    assert [p.positive for p in last.data.points] == [not there, False]
     for point, (x, y) in zip(last.data.points, [(30.5, 18.5), (50.5, 40.5)], strict=True):
         assert max(abs(point.x - x), abs(point.y - y)) <= 1
     viewer.until("tamDist.review.shown.revision === 2")
@@ -128,7 +129,7 @@ def test_a_correction_reaches_later_frames_and_is_undone_and_redone_as_a_whole(v
     assert (ProjectStore.open(project, write=False).labels[:] == before).all()
     viewer.press("Shift+Z")
     viewer.until("tamDist.review.shown.revision === 4")
-    assert len(prompts(project)) == 2
+    assert len(prompts(project)) == (3 if before[10].any() else 2)  # what clicks change comes before them
 
 
 def test_a_lock_is_seen_and_taken_back(viewer: Viewer, project: Path) -> None:
@@ -222,7 +223,8 @@ def test_a_running_job_takes_a_correction_in(
         wait_for(lambda: len(list(where.glob("commits/*.json"))) > 4 or job.poll() is not None)
         viewer.open(identifier(where), 10)
         assert viewer.read("view.state") == "tracking"
-        viewer.page.mouse.click(*viewer.at(30, 18))
+        there = bool(ProjectStore.open(where, write=False).labels[10][18, 30])
+        viewer.page.mouse.click(*viewer.at(30, 18), button="right" if there else "left")
         viewer.press("Enter")
         viewer.page.wait_for_selector("text=the running job takes it in")
         viewer.until("tamDist.review.shown.revision >= 2")

@@ -115,7 +115,7 @@ def test_the_queue_is_that_of_the_api_and_follows_what_is_asked(client: TestClie
         assert queue["left"] == len(queue["spots"])
         return [(s["frame"], s["object"], s["reason"]) for s in queue["spots"]]
 
-    assert shown() == [(12, "cat", "unsure"), (27, "dog", Trouble.LOST.words)]
+    assert shown() == [(27, "dog", Trouble.LOST.words), (12, "cat", "unsure")]  # the prompt in 0 is near the second
     assert shown() == [(s.frame, s.object, s.reason) for s in steering.review_queue(where)]
     steering.lock(where, 25)
     assert [frame for frame, *_ in shown()] == [12]

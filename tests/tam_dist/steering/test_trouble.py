@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tam_dist.steering.suggestions import Scored, Spot
+from tam_dist.steering.suggestions import Scored
 from tam_dist.steering.trouble import Trouble, gave_way, told_apart, trouble_at
 from tam_dist.types import LabelArray, Origin
 
@@ -86,5 +86,5 @@ def test_a_reason_says_that_sam_has_been_there() -> None:
     origin = np.array([[Origin.PROPAGATED], [Origin.REFINED]], np.uint8)
     scored = Scored(np.array([[0.9], [0.3]], np.float32), origin, (), ["cat"], [GOOD, GOOD].__getitem__)
     (spot,) = scored.spots()
-    assert spot == Spot(1, 0, pytest.approx(0.3))
+    assert (spot.frame, spot.column, spot.quality) == (1, 0, pytest.approx(0.3))
     assert scored.reason(spot, scored.trouble(spot)) == "unsure, also after SAM redrew it"
