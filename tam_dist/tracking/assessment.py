@@ -40,14 +40,15 @@ class Assessment:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of one object in a frame, all (h, w): XMem's ``mask`` and ``others``' bool, ``probability`` and
-    ``foreground`` float32 0..1.
+    """What is known of one object in a frame, all (h, w): XMem's ``mask`` and ``others``' bool, ``probability``,
+    ``foreground`` and ``rivals`` (the largest foreground that another object has) float32 0..1.
     """
 
     mask: BoolArray
     probability: FloatArray
     foreground: FloatArray
     others: BoolArray
+    rivals: FloatArray
     points: EvidencePoints
 
 
@@ -183,14 +184,14 @@ class Assessor:
         row = prediction.object_ids.index(object_id)
         probabilities = prediction.probabilities.float().cpu().numpy()
         winner = probabilities.argmax(0)
-        cells = prediction.evidence.foreground[row].float().cpu().numpy()
-        height, width = frame.image.shape[-2:]
-        full = torch.from_numpy(cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32))
-        foreground = frame.padding.crop(full).numpy()
+        cells = prediction.evidence.foreground.float().cpu().numpy()
+        foreground = _full_size(cells[row], frame)
+        rivals = _full_size(np.delete(cells, row, 0).max(0, initial=0), frame)
         own = winner == row + 1
         others = (winner != 0) & ~own
         probability = probabilities[row + 1]
-        return Evidence(own, probability, foreground, others, evidence_points(own, probability, foreground, others))
+        points = evidence_points(own, probability, foreground, others)
+        return Evidence(own, probability, foreground, others, rivals, points)
 
     def _weighed(self, object_id: int, known: Evidence, answer: SegmentedMask) -> tuple[SegmentedMask, Answer]:
         size = known.probability.shape
@@ -201,6 +202,7 @@ class Assessor:
             own=known.mask,
             foreground=known.foreground,
             others=known.others,
+            rivals=known.rivals,
             recent_area=self.signals.recent_area(object_id) * small.size,
         )
         return answer, measured
@@ -215,3 +217,10 @@ class Assessor:
     def restore(self, tensors: dict[str, Tensor], meta: Mapping[str, Any], device: torch.device) -> None:
         self.signals = SignalTracker.restore(tensors, meta["signals"], device)
         self.policy = RefinementPolicy.restore(self.config, meta["policy"])
+
+
+def _full_size(cells: FloatArray, frame: EncodedFrame) -> FloatArray:
+    """A value of each cell of memory for every pixel (h, w) of the frame."""
+    height, width = frame.image.shape[-2:]
+    full = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    return np.asarray(frame.padding.crop(torch.from_numpy(full)))

@@ -17,6 +17,7 @@ from tam_dist.training.packed import PackedPictures, TrainingDataError
 
 FILM_LENGTH = 16
 FILM_CUT = 8
+_DRAWS = 1000
 
 
 def look_alike_film(packed: PackedPictures, backdrops: PackedPictures, seed: int, *, size: int = 256) -> Clip:
@@ -24,7 +25,7 @@ def look_alike_film(packed: PackedPictures, backdrops: PackedPictures, seed: int
     they stand elsewhere, before another backdrop, in another size. Nobody leaves."""
     rng = np.random.default_rng([seed, 7])
     settings = replace(ClipSettings(), motion=0.04, gone=0.0, jolt=0.0, looks=Looks(warp=0.012, grey=0.0))
-    cast = _cast(rng, packed, int(rng.integers(2, 4)))
+    cast = draw_cast(rng, packed, int(rng.integers(2, 4)))
     grounds = [backdrops[int(i)] for i in rng.choice(len(backdrops), 2, replace=False)]
     shares = [float(s) for s in rng.uniform(0.35, 0.65, 2)]
 
@@ -59,12 +60,21 @@ def right_one(found: Sequence[np.ndarray], clip: Clip) -> bool:
     return bool(on_mine > on_others and on_mine > 0.3 * union)
 
 
-def _cast(rng: np.random.Generator, packed: PackedPictures, count: int) -> list[Cutout]:
+def draw_cast(
+    rng: np.random.Generator, packed: PackedPictures, count: int, pictures: Sequence[int] | None = None
+) -> list[Cutout]:
+    """``count`` things of ``packed``, from some of its ``pictures`` (None: any); the first one is the tracked one.
+
+    Raises :class:`TrainingDataError` where hardly any is large enough.
+    """
+    chosen = range(len(packed)) if pictures is None else pictures
     actors: list[Cutout] = []
-    while len(actors) < count:
-        number = int(rng.integers(len(packed)))
+    for _ in range(_DRAWS):
+        if len(actors) == count:
+            return actors
+        number = chosen[int(rng.integers(len(chosen)))]
         found = cut_out(packed[number], int(rng.integers(1, 1 + len(packed.kinds[number]))), smallest=60)
         if found is not None:
             new = 1 if not actors else UNTRACKED + 30 + len(actors)
             actors.append(replace(found, new=new))
-    return actors
+    raise TrainingDataError(f"{packed.folder} shows too few things that are large enough for a film.")

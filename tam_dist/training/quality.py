@@ -1,8 +1,8 @@
-"""Fit the quality model and the answer model: ``python -m tam_dist.training.quality --root DATA``.
+"""Fit the quality model and the answer model: ``python -m tam_dist.training.quality --root DATA --packed DIR``.
 
-``DATA`` has ``davis2016_train`` in DAVIS's layout and ``train_images`` with ``images/*.jpg`` and ``masks/*.png``. Examples are
-kept in ``--cache``, so that an interrupted run goes on. Folds are by sequence: no frame of a video is scored by a model that
-saw another frame of it.
+``DATA`` has ``davis2016_train`` in DAVIS's layout and ``train_images`` with ``images/*.jpg`` and ``masks/*.png``; ``DIR`` is
+what ``python -m tam_dist.training.prepare`` made, of which people, pigs and kayaks are used. Examples are kept in ``--cache``,
+so that an interrupted run goes on. Folds are by sequence: no frame of a video is scored by a model that saw another one of it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from tam_dist.models.sam.opening import open_segmenter
 from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.quality.model import LARGEST, QualityModel, Scores, confidence_alone, weight_free
 from tam_dist.tracking.quality.signals import SIGNALS
-from tam_dist.training.quality_data import Examples, MaskExample, Video, observe, pasted_videos, real_videos
+from tam_dist.training.packed import PackedPictures
+from tam_dist.training.quality_data import Examples, MaskExample, Video, crowd_videos, observe, pasted_videos, real_videos
 from tam_dist.types import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -113,15 +114,15 @@ def report(examples: Examples) -> str:
     """Figures of the model and of what needs no fitting, on real and on pasted videos."""
     masks = examples.masks
     iou = np.array([e.iou for e in masks], np.float32)
-    pasted = np.array(["+" in e.video for e in masks])
+    kinds = np.array([_kind(e.video) for e in masks])
     signals = np.stack([e.signals for e in masks])
     scorers: dict[str, Callable[[FloatArray], Scores]] = {"weight-free": weight_free, "confidence": confidence_alone}
     found = {"model": cross_validate(masks)} | {name: scorer(signals).iou for name, scorer in scorers.items()}
     lines = [f"{len(masks)} masks, {(iou < 0.5).mean():.0%} under 0.5; {len(examples.answers)} answers"]
     for name, score in found.items():
-        for kind, chosen in (("real", ~pasted), ("pasted", pasted)):
-            if chosen.any():
-                lines.append(f"{name:<12} {kind:<7} {Fit.of(score[chosen], iou[chosen])}")
+        for kind in sorted(set(kinds)):
+            chosen = kinds == kind
+            lines.append(f"{name:<12} {kind:<7} {Fit.of(score[chosen], iou[chosen])}")
     lines.append("calibration: predicted  true  masks")
     for low in np.arange(0, 1, 0.1):
         chosen = (found["model"] >= low) & (found["model"] < low + 0.1)
@@ -130,14 +131,18 @@ def report(examples: Examples) -> str:
     return "\n".join(lines)
 
 
-def collect(root: Path, cache: Path, seeds: Sequence[int]) -> Examples:
-    """Both kinds of video, once for each seed."""
+def _kind(video: str) -> str:
+    return "crowd" if video.startswith("crowd") else "pasted" if "+" in video else "real"
+
+
+def collect(root: Path, packed: Path, cache: Path, seeds: Sequence[int]) -> Examples:
+    """All kinds of video, once for each seed."""
     config = load_config()
     models = open_models(config)
     segmenter = open_segmenter(config)
     cache.mkdir(parents=True, exist_ok=True)
     examples = Examples()
-    for name, videos, asks in _sources(root, seeds):
+    for name, videos, asks in _sources(root, packed, seeds):
         file = cache / f"{name}.pickle"  # our own, written a moment ago
         if file.exists():
             part = pickle.loads(file.read_bytes())  # noqa: S301
@@ -154,7 +159,7 @@ def collect(root: Path, cache: Path, seeds: Sequence[int]) -> Examples:
     return examples
 
 
-def _sources(root: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Callable[[], Iterator[Video]], bool]]:
+def _sources(root: Path, packed: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Callable[[], Iterator[Video]], bool]]:
     sequences, images = root / "davis2016_train", root / "train_images"
     names = sorted(p.name for p in (sequences / "JPEGImages").iterdir())
     found = (
@@ -162,10 +167,12 @@ def _sources(root: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Callable[[
         for n in _HELD_OUT.read_text(encoding="utf-8").split()
     )
     sprites = [sprite for sprite in found if sprite is not None]
+    kinds, backdrops = [PackedPictures(packed / kind) for kind in ("people", "pigs")], PackedPictures(packed / "kayaks")
     for seed in seeds:
         chosen = np.random.default_rng(seed).permutation(len(sprites))[: len(names)]
         yield f"real-{seed}", partial(real_videos, sequences, names, seed), seed < _ASKED
         yield f"pasted-{seed}", partial(pasted_videos, sequences, names, [sprites[int(i)] for i in chosen], seed), seed < _ASKED
+        yield f"crowds-{seed}", partial(crowd_videos, kinds, backdrops, len(names), seed), seed < _ASKED
 
 
 def _with_bias(layer: nn.Linear) -> np.ndarray:
@@ -175,12 +182,13 @@ def _with_bias(layer: nn.Linear) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--packed", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "tam-dist" / "quality")
     parser.add_argument("--seeds", type=int, default=4, help="times each video is varied")
     parser.add_argument("--out", type=Path, help="where the model goes: beside the XMem weights by default")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    examples = collect(asked.root, asked.cache, range(asked.seeds))
+    examples = collect(asked.root, asked.packed, asked.cache, range(asked.seeds))
     logger.info(report(examples))
     logger.info("answers: %s", fit_answers(examples))
     weights = resolve(load_config().models.xmem, "xmem")

@@ -1,8 +1,10 @@
 """Examples for the quality model: masks of a tracker that was led astray, what it could know of them, and how good they were.
 
-Two kinds of video: DAVIS's training sequences, started from masks with typical errors, sped up, and with a few frames of
-another film cut in; and clips in which a pasted object leaves and comes back (:mod:`tam_dist.evaluation.disappearance`),
-with objects from images that the segmentation model never learnt from, as its answers are judged as well.
+Three kinds of video: DAVIS's training sequences, started from masks with typical errors, sped up, and with a few frames of
+another film cut in; clips in which a pasted object leaves and comes back (:mod:`tam_dist.evaluation.disappearance`),
+with objects from images that the segmentation model never learnt from, as its answers are judged as well; and crowds of things
+that look alike (:mod:`tam_dist.training.crowds`), several of them tracked. Of one object alone the model learnt that a mask
+with another object beside it is poor or that nothing is there, and emptied a quarter of all masks of crowds.
 """
 
 from __future__ import annotations
@@ -25,22 +27,34 @@ from tam_dist.tracking.quality.model import Scores, weight_free
 from tam_dist.tracking.refinement.acceptance import Answer
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec
+from tam_dist.training.clips import ClipSettings
+from tam_dist.training.crowds import crowd_clip
+from tam_dist.training.films import draw_cast
+from tam_dist.training.layers import Looks
+from tam_dist.training.packed import PackedPictures
 from tam_dist.types import BoolArray, FloatArray, FrameChunk, Mask, Prompt, TrackedObject, UInt8Array
 
 #: Errors that first masks are given.
 START_ERRORS = ("none", "dilate", "erode", "shift", "half", "blob")
 _LONGEST = 60
+_CROWD_FRAMES = 40
 _CHUNK = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """``frames`` uint8 (T, H, W, 3), ``truth`` bool (T, H, W), ``start`` bool (H, W): the mask given on frame 0."""
+    """``frames`` uint8 (T, H, W, 3); ``truth`` (T, H, W), uint8 numbers of objects, 0 background, or bool of a single one;
+    ``start`` (H, W), the same: the masks given on frame 0, of the objects that are tracked.
+    """
 
     name: str
     frames: UInt8Array
-    truth: BoolArray
-    start: BoolArray
+    truth: UInt8Array | BoolArray
+    start: UInt8Array | BoolArray
+
+    @property
+    def objects(self) -> list[int]:
+        return [int(number) for number in np.unique(self.start) if number]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +91,12 @@ def observe(
     seen: list[FloatArray] = []
 
     def scorer(signals: FloatArray) -> Scores:
-        seen.append(signals[0].copy())
+        seen.append(signals.copy())
         return weight_free(signals)
 
     def watch(seen: Observation) -> None:
-        truth = video.truth[seen.number]
         for decision in seen.decisions:
+            truth = video.truth[seen.number] == decision.object_id
             before = mask_iou(decision.evidence.mask, truth)
             after = mask_iou(decision.answer.mask, truth)
             if truth.any():
@@ -97,16 +111,17 @@ def observe(
         height,
         len(video.frames),
         _CHUNK,
-        (TrackedObject(1, "it", (255, 0, 0)),),
-        (Prompt("start", 0.0, "training", 0, "it", Mask.from_array(video.start)),),
+        tuple(TrackedObject(k, str(k), (255, 0, 0)) for k in video.objects),
+        tuple(Prompt(f"start{k}", 0.0, "training", 0, str(k), Mask.from_array(video.start == k)) for k in video.objects),
         propagation,
         asking,
     )
     session = TrackingSession(spec, replace(models, scorer=scorer), watch=watch)
     labels = track_video(session, video, segmenter)
-    for number, signals in enumerate(seen, start=1):
-        truth = video.truth[number]
-        examples.masks.append(MaskExample(video.name, signals, mask_iou(labels[number] == 1, truth), not truth.any()))
+    for number, rows in enumerate(seen, start=1):
+        for k, signals in zip(video.objects, rows, strict=True):
+            truth = video.truth[number] == k
+            examples.masks.append(MaskExample(video.name, signals, mask_iou(labels[number] == k, truth), not truth.any()))
     return examples
 
 
@@ -151,6 +166,27 @@ def pasted_videos(root: Path, names: Sequence[str], sprites: Sequence[Sprite], s
         plot = Plot(absence=int(rng.choice([5, 12, 25])), twin=k % 2 == 1)
         clip = make_clip(_sequence(root, name)[0], sprite, plot, int(rng.integers(1 << 30)))
         yield Video(f"{name}+{k}", clip.frames, clip.object, clip.object[0])
+
+
+def crowd_videos(packed: Sequence[PackedPictures], backdrops: PackedPictures, count: int, seed: int) -> Iterator[Video]:
+    """``count`` clips of two to four things of a kind from ``packed``, some or all of them tracked, one clip in four from a
+    mask with some error. Only the first of every two pictures is used: the others are there to choose settings with.
+    """
+    settings = replace(ClipSettings(), motion=0.035, gone=0.1, jolt=0.05, elsewhere=0.1, looks=Looks(warp=0.012, grey=0.0))
+    rng = np.random.default_rng([seed, 3])
+    for k in range(count):
+        source = packed[k % len(packed)]
+        cast = draw_cast(rng, source, int(rng.integers(2, 5)), range(0, len(source), 2))
+        tracked = int(rng.integers(1, len(cast) + 1))
+        grounds = [backdrops[int(i)] for i in rng.choice(len(backdrops), 2, replace=False)]
+        clip = crowd_clip(rng, cast, grounds, size=256, length=_CROWD_FRAMES, objects=tracked, settings=settings)
+        truth = np.where(clip.instances <= tracked, clip.instances, 0).astype(np.uint8)
+        start = truth[0].copy()
+        if rng.random() < 0.25:
+            wrong = misdrawn(start == 1, str(rng.choice(START_ERRORS)), rng)
+            start[start == 1] = 0
+            start[wrong & (start == 0)] = 1
+        yield Video(f"crowd{seed}+{k}", clip.frames, truth, start)
 
 
 def misdrawn(mask: BoolArray, error: str, rng: np.random.Generator) -> BoolArray:

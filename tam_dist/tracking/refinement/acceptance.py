@@ -40,7 +40,7 @@ class Verdict(StrEnum):
 class Answer:
     """What SAM's mask is judged by, all 0..1 but the areas: SAM's own ``score``; ``overlap``: IoU with XMem's mask;
     ``evidence``: IoU, soft, with memory's foreground; ``inside``: mean foreground in it; ``area`` in recent areas of the
-    object; ``theft``: the share of it that other objects' masks cover.
+    object; ``theft``: the share of it that other objects' masks cover; ``rival``: mean foreground of other objects in it.
     """
 
     score: float
@@ -49,6 +49,7 @@ class Answer:
     inside: float
     area: float
     theft: float
+    rival: float
 
     @classmethod
     def of(
@@ -59,12 +60,15 @@ class Answer:
         own: BoolArray,
         foreground: FloatArray,
         others: BoolArray,
+        rivals: FloatArray,
         recent_area: float,
     ) -> Answer:
-        """All planes (h, w) of one size, ``own`` XMem's mask; ``recent_area`` in pixels, 0 where there is none."""
+        """All planes (h, w) of one size, ``own`` XMem's mask, ``rivals`` the largest foreground that another object has;
+        ``recent_area`` in pixels, 0 where there is none.
+        """
         size = int(np.count_nonzero(mask))
         if size == 0:
-            return cls(score, 0.0, 0.0, 0.0, 0.0, 0.0)
+            return cls(score, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         soft = mask.astype(np.float32)
         return cls(
             score=score,
@@ -73,6 +77,7 @@ class Answer:
             inside=float(foreground[mask].mean()),
             area=size / recent_area if recent_area > 0 else 1.0,
             theft=np.count_nonzero(mask & others) / size,
+            rival=float(rivals[mask].mean()),
         )
 
     @property
@@ -86,11 +91,11 @@ class Answer:
     @property
     def known(self) -> tuple[float, ...]:
         """What that model goes by."""
-        return self.score, self.overlap, self.evidence, self.inside
+        return self.score, self.overlap, self.evidence, self.inside, self.rival
 
 
-#: Bias, then the weights of score, overlap, evidence and inside.
-_EXPECTED_IOU = (-4.764, 5.309, 0.647, 1.306, 0.374)
+#: Bias, then the weights of score, overlap, evidence, inside and rival.
+_EXPECTED_IOU = (-5.119, 5.201, 1.611, 0.567, 0.482, -0.403)
 
 
 def judge(answer: Answer, quality: float, margin: float) -> Verdict:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,8 +14,10 @@ from tam_dist.models.checkpoints import resolve
 from tam_dist.models.xmem.weights import load_network
 from tam_dist.tracking.quality.signals import SIGNALS
 from tam_dist.tracking.session import Models
+from tam_dist.training.packed import LabelledPicture, PictureGroup, pack
 from tam_dist.training.quality import cross_validate, fit_masks
-from tam_dist.training.quality_data import START_ERRORS, MaskExample, Video, misdrawn, observe
+from tam_dist.training.quality_data import START_ERRORS, MaskExample, Video, crowd_videos, misdrawn, observe
+from tests.tam_dist.training.pictures import disc_picture
 from tests.tiny import HEIGHT, WIDTH, moving_square, square
 
 
@@ -59,3 +64,19 @@ def test_every_predicted_frame_of_a_video_is_an_example() -> None:
     assert len(found.masks) == 11
     assert not found.answers
     assert np.mean([e.iou for e in found.masks]) > 0.5
+
+
+def test_every_object_of_a_crowd_is_an_example_by_its_own_truth(tmp_path: Path) -> None:
+    discs = [PictureGroup(f"{n}.jpg", [LabelledPicture(disc_picture(n, height=240, width=240), ("disc",))]) for n in range(6)]
+    packed = pack(iter(discs), tmp_path / "discs", short_side=320)
+    (video,) = crowd_videos([packed], packed, 1, seed=2)
+    assert len(video.objects) > 1
+    models = Models(load_network(resolve("embedded", "xmem")))
+    short = replace(video, frames=video.frames[:4], truth=video.truth[:4])
+    found = observe(short, models, load_config().propagation, None)
+    assert len(found.masks) == 3 * len(video.objects)
+    swapped = replace(short, truth=np.where(short.truth == 1, 2, np.where(short.truth == 2, 1, short.truth)))
+    wrong = observe(swapped, models, load_config().propagation, None)
+    assert wrong.masks[0].iou < found.masks[0].iou
+    (again,) = crowd_videos([packed], packed, 1, seed=2)
+    assert np.array_equal(again.frames, video.frames)
