@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tam_dist.errors import ConfigError
 from tam_dist.models.sam.build import Sam, SmallSamConfig, build_small_sam, resize_input
 from tam_dist.models.sam.lite_prompts import draw_hints
-from tam_dist.models.sam.weights import save_sam
+from tam_dist.models.sam.weights import load_sam, save_sam
 from tam_dist.training.image_data import LabelledImage, TrainingImage, list_stills, list_video_frames, make_training_image
 from tam_dist.training.sam_init import align_positions
 from tam_dist.training.sam_losses import sam_loss
@@ -59,6 +59,8 @@ class Stage:
 
 @dataclass
 class TrainingConfig:
+    """``start``: small SAM weights to go on from, null: the ImageNet trunk, the rest random."""
+
     data: DataConfig = field(default_factory=DataConfig)
     model: SmallSamConfig = field(default_factory=SmallSamConfig)
     output: str = MISSING
@@ -75,6 +77,7 @@ class TrainingConfig:
     average: float = MISSING
     save_every_minutes: float = MISSING
     imagenet_trunk: bool = True
+    start: str | None = None
     device: str = "cpu"
     threads: int = 1
     seed: int = 0
@@ -90,9 +93,12 @@ class SamTrainer:
         self.output = Path(config.output)
         torch.manual_seed(config.seed)
         self.sam = build_small_sam(config.model)
-        if config.imagenet_trunk:
-            load_imagenet_trunk(self.sam.image_encoder.trunk)
-        align_positions(self.sam)
+        if config.start is not None:
+            self.sam.load_state_dict(load_sam(config.start).state_dict())
+        else:
+            if config.imagenet_trunk:
+                load_imagenet_trunk(self.sam.image_encoder.trunk)
+            align_positions(self.sam)
         self.sam.to(self.device)
         self.average = copy.deepcopy(self.sam).requires_grad_(False)
         trunk = self.sam.image_encoder.trunk

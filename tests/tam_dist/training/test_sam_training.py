@@ -12,7 +12,7 @@ from PIL import Image
 
 from tam_dist.errors import ConfigError
 from tam_dist.models.sam.build import SmallSamConfig, build_small_sam, resize_input
-from tam_dist.models.sam.weights import load_sam
+from tam_dist.models.sam.weights import load_sam, save_sam
 from tam_dist.training.image_data import choose_heldout, list_stills, make_training_image
 from tam_dist.training.sam import SamTrainer, TrainingConfig, decode_images, load_items, load_training_config
 from tam_dist.training.sam_init import align_positions
@@ -155,6 +155,14 @@ def test_training_resumes_and_learns(stills: Path) -> None:
     line = json.loads((stills / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert line["step"] == 50
     assert load_sam(stills / "run" / "sam.safetensors").image_encoder.img_size == 64
+
+
+def test_training_goes_on_from_given_weights(stills: Path) -> None:
+    size = config(stills).model
+    save_sam(build_small_sam(size), size, stills / "given.safetensors")
+    trainer = SamTrainer(config(stills, start=stills / "given.safetensors", output=stills / "further"))
+    stored = load_sam(stills / "given.safetensors").state_dict()
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in trainer.sam.state_dict().items())
 
 
 def test_configuration_errors_name_the_file(tmp_path: Path) -> None:
