@@ -8,22 +8,28 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from storage.prompt_log import Rename, Retrack
+from storage.prompt_log import Rename, Retrack, Undo
 from tam_dist.errors import PromptError
 from tam_dist.prompts import check_clicks, checked_name, in_given_order, login, new_prompt, validate
 from tam_dist.steering.asking import Acknowledged, Asking, Where
+from tam_dist.steering.replacing import changed_by, check_still_shown, replaceable
 from tam_dist.types import Absent, Clicks, Mask, Prompt
 
 
-def correct(where: Where, prompts: Sequence[Prompt], *, seen: Mapping[int, int] | None = None) -> Acknowledged:
+def correct(
+    where: Where, prompts: Sequence[Prompt], *, replace_given: bool = False, seen: Mapping[int, int] | None = None
+) -> Acknowledged:
     """Correct objects of the project at ``where`` (a folder or URL) by ``prompts``, which are one action.
 
     Clicks change the mask that is stored, where they are the first thing said of the object in that frame: it goes into the log
     before them, so that what was looked at and corrected stays so whatever is corrected elsewhere later.
 
-    ``seen``: the revisions of the masks looked at, by frame; a correction of other masks than those is refused. Prompts that
-    are in the log already change nothing. Raises :class:`PromptError` for an unknown object (naming the nearest), a prompt
-    that does not fit the video, or a locked frame; :class:`StaleViewError`, :class:`ProjectError`, :class:`StorageError`.
+    ``replace_given``: what was given for the same objects on the same frames before counts no more, but for the mask that clicks
+    were to change, and is undone along with the rest; else ``prompts`` are added to it. ``seen``: the revisions of the masks looked at, by frame; a correction of
+    other masks than those is refused. Prompts that are in the log already change nothing.
+
+    Raises :class:`PromptError` for an unknown object (naming the nearest), a prompt that does not fit the video, or a locked
+    frame; :class:`StaleViewError`, :class:`ProjectError`, :class:`StorageError`.
     """
     if not prompts:
         raise PromptError("Nothing is corrected: give at least one click, box, mask or absence.")
@@ -33,9 +39,14 @@ def correct(where: Where, prompts: Sequence[Prompt], *, seen: Mapping[int, int] 
         return repeated
     named = [replace(p, object_name=asking.name_in_log(p.object_name), purpose="correction") for p in prompts]
     asking.check_prompts(named)
-    _check_number_of_clicks(asking, named)
+    old = replaceable(asking.prompts, {(p.object_name, p.frame) for p in named}) if replace_given else []
+    _check_number_of_clicks([p for p in asking.prompts if p not in old], named, asking)
+    check_still_shown(asking.prompts, old, named)
     asking.check_seen(seen, named)
-    return asking.append(_with_what_they_change(asking, named))
+    who = named[0].author
+    instead = [Undo(uuid.uuid4().hex, 0.0, who, prompt.uuid) for prompt in old]
+    # The new ones first: an undo behind them, in the same action, is known to replace.
+    return asking.append([*_with_what_they_change(asking, named), *instead])
 
 
 def add_object(where: Where, name: str, prompts: Sequence[Prompt]) -> Acknowledged:
@@ -96,7 +107,7 @@ def _with_what_they_change(asking: Asking, prompts: Sequence[Prompt]) -> list[Pr
         if isinstance(prompt.data, Clicks) and place not in marked:
             shown = asking.stored_mask(*place)
             if shown is not None:
-                found.append(replace(prompt, uuid=uuid.uuid5(uuid.NAMESPACE_OID, prompt.uuid).hex, data=Mask.from_array(shown)))
+                found.append(replace(prompt, uuid=changed_by(prompt), data=Mask.from_array(shown)))
         marked.add(place)
         found.append(prompt)
     return found
@@ -109,9 +120,9 @@ def _check_new_name(asking: Asking, name: str) -> None:
         raise PromptError(f"{name!r} was the first name of {asking.shown_name(name)!r}: choose another name.")
 
 
-def _check_number_of_clicks(asking: Asking, prompts: Sequence[Prompt]) -> None:
+def _check_number_of_clicks(given: Sequence[Prompt], prompts: Sequence[Prompt], asking: Asking) -> None:
     clicks = Counter(dict.fromkeys([(p.object_name, p.frame) for p in prompts], 0))
-    for prompt in (*asking.prompts, *prompts):
+    for prompt in (*given, *prompts):
         if isinstance(prompt.data, Clicks) and (prompt.object_name, prompt.frame) in clicks:
             clicks[prompt.object_name, prompt.frame] += len(prompt.data.points)
     for (name, frame), number in clicks.items():

@@ -70,7 +70,10 @@ def in_words(action: Sequence[LogEntry], names: Mapping[str, str], by_uuid: Mapp
     """
     first = action[0]
     if isinstance(first, Undo | Redo):
-        targets = [by_uuid[entry.target] for entry in action if isinstance(entry, Undo | Redo) and entry.target in by_uuid]
+        # The other kind, in the same action, is about what was replaced.
+        targets = [
+            by_uuid[e.target] for e in action if isinstance(e, Undo | Redo) and type(e) is type(first) and e.target in by_uuid
+        ]
         return f"{'undo' if isinstance(first, Undo) else 'redo'}: {in_words(targets, names, by_uuid) if targets else 'nothing'}"
     if isinstance(first, Prompt) and first.purpose == "lock":
         locked = [repr(names.get(e.object_name, e.object_name)) for e in action if isinstance(e, Prompt)]
@@ -79,7 +82,8 @@ def in_words(action: Sequence[LogEntry], names: Mapping[str, str], by_uuid: Mapp
     changed = (  # but not the mask that clicks change
         e for e in action if not (isinstance(e, Prompt) and isinstance(e.data, Mask) and (e.object_name, e.frame) in clicked)
     )
-    return "; ".join(dict.fromkeys(_words(entry, names) for entry in changed))
+    asked = "; ".join(dict.fromkeys(_words(entry, names) for entry in changed if not isinstance(entry, Undo | Redo)))
+    return f"{asked} instead of those before" if any(isinstance(entry, Undo) for entry in action) else asked
 
 
 def _words(entry: LogEntry, names: Mapping[str, str]) -> str:

@@ -67,3 +67,20 @@ def test_an_object_comes_goes_and_comes_back(here: Path) -> None:
     assert not found.masks["owl"][20:31].any()
     assert Absent(20, 30) in [p.data for p in found.prompts]
     assert up_to_date(here)
+
+
+def test_what_an_object_is_tracked_from_gives_way_to_something_else(here: Path) -> None:
+    """As if it had been given in the first place; the undo brings the first masks back."""
+    before = ProjectStore.open(here, write=False).labels[:]
+    for frame, at in ((0, (6, 12)), (20, (30, 20)), (20, (32, 22))):
+        tam_dist.correct(here, [tam_dist.mask("cat", square(*at), frame=frame)], replace_given=True)
+        tam_dist.resume(here)
+        assert up_to_date(here)
+    found = tam_dist.Project.open(here)
+    assert np.array_equal(found.masks["cat"][0], square(6, 12))
+    assert np.array_equal(found.masks["cat"][20], square(32, 22))
+    for _ in range(3):
+        tam_dist.undo(here)
+    tam_dist.resume(here)
+    assert up_to_date(here)
+    assert (ProjectStore.open(here, write=False).labels[:] == before).all()

