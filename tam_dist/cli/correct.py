@@ -39,6 +39,9 @@ def correct(
             help="FRAME=REVISION of the masks that you looked at; others are not corrected. Repeatable.", metavar="SEEN"
         ),
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Instead of what was given for these objects on these frames before.")
+    ] = False,
     later: Later = False,
     executor: Executor = "auto",
     address: Address = None,
@@ -53,7 +56,7 @@ def correct(
     from tam_dist.steering import correct as ask
 
     given = collect(clicks=click or (), boxes=box or (), labels=labels or (), absences=absent or (), files=prompts or ())
-    answer = ask(project, given, seen=_revisions(seen or ()) or None)
+    answer = ask(project, given, replace_given=replace, seen=_revisions(seen or ()) or None)
     places = dict.fromkeys(f"{prompt.object_name!r} on frame {prompt.frame}" for prompt in given)
     tracking = Tracking(later, executor, address, settings or (), as_json, quiet)
     return acknowledge(project, f"corrected {', '.join(places)}", answer, tracking)

@@ -34,12 +34,13 @@ class Mark(BaseModel):
 
 class Correction(BaseModel):
     """Of the objects in one frame, by somebody who saw it with masks of ``revision``. ``id`` is the page's own for it: one that
-    is sent again, since the answer was lost, counts once.
+    is sent again, since the answer was lost, counts once. ``replace``: instead of what was given there before.
     """
 
     id: uuid.UUID
     frame: Frame
     revision: Annotated[int, Field(ge=0)]
+    replace: bool = False
     marks: Annotated[list[Mark], Field(min_length=1, max_length=300)]
 
 

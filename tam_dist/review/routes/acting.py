@@ -74,7 +74,9 @@ def acting_routes(pane: Pane) -> APIRouter:
         answers = [steering.add_object(where(project), m.object, prompts[m.object]) for m in body.marks if m.new]
         known = [prompt for m in body.marks if not m.new for prompt in prompts[m.object]]
         if known:
-            answers.append(steering.correct(where(project), known, seen={body.frame: body.revision}))
+            answers.append(
+                steering.correct(where(project), known, replace_given=body.replace, seen={body.frame: body.revision})
+            )
         return acknowledged(project, *answers)
 
     def begin(draft: Draft, body: Correction, author: str) -> Answer:

@@ -22,13 +22,14 @@ from tam_dist.types import Absent, FloatArray, ObjectQuery, Prompt, TrackedObjec
 
 
 class PreviewRequest(BaseModel):
-    """``object`` by its name in the log. ``hover``: the pointer is still moving."""
+    """``object`` by its name in the log. ``hover``: the pointer is still moving. ``replace``: as in :class:`Correction`."""
 
     frame: Frame
     object: Annotated[str, Field(max_length=100)] = ""
     points: Annotated[list[tuple[float, float, int]], Field(max_length=100)] = []
     box: tuple[float, float, float, float] | None = None
     hover: bool = False
+    replace: bool = False
 
 
 def preview_routes(pane: Pane) -> APIRouter:
@@ -48,8 +49,7 @@ def preview_routes(pane: Pane) -> APIRouter:
         else:
             opened = pane.opener.get(project)
             new = _prompts(body, opened.video)
-            given = [p for p in opened.prompts() if (p.frame, p.object_name) == (body.frame, body.object)]
-            query = _query(new, [p for p in given if not isinstance(p.data, Absent)], _stored(opened, body))
+            query = _query(new, *_before(opened, body))
             picture = lambda: opened.frames.picture(body.frame)  # noqa: E731
             answer = pane.previews.preview(opened.config, key, picture, query, quick=body.hover)
         headers = {"X-Score": f"{answer.score:.3f}", "X-Milliseconds": f"{(time.perf_counter() - started) * 1000:.0f}"}
@@ -68,6 +68,14 @@ def _query(new: Sequence[Prompt], given: Sequence[Prompt], stored: FloatArray | 
     plan = PromptPlan([TrackedObject(1, new[0].object_name, (0, 0, 0))], [*given, *new])
     (asked,) = plan.at(new[0].frame)
     return asked.query(None if given else stored)
+
+
+def _before(opened: Opened, body: PreviewRequest) -> tuple[list[Prompt], FloatArray | None]:
+    """What was given for the object in the frame, and its mask there; nothing where that is to be replaced."""
+    if body.replace:
+        return [], None
+    here = (p for p in opened.prompts() if (p.frame, p.object_name) == (body.frame, body.object))
+    return [p for p in here if not isinstance(p.data, Absent)], _stored(opened, body)
 
 
 def _stored(opened: Opened, body: PreviewRequest) -> FloatArray | None:

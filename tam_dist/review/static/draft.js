@@ -3,7 +3,7 @@ import { preview } from "./api.js";
 import { colourMask, labelsOf } from "./paint.js";
 
 export class Draft {
-  constructor(project, frame, revision) { this.project = project; this.frame = frame; this.revision = revision; this.marks = new Map(); this.id = uuid(); }
+  constructor(project, frame, revision) { this.project = project; this.frame = frame; this.revision = revision; this.marks = new Map(); this.id = uuid(); this.replace = false; }
 
   static key(project, frame) { return `tam-dist-draft-${project}-${frame}`; }
 
@@ -12,6 +12,7 @@ export class Draft {
     if (!text) return null;
     try {
       const kept = JSON.parse(text), draft = new Draft(project, frame, kept.revision);
+      draft.replace = Boolean(kept.replace);
       for (const [name, mark] of kept.marks) draft.marks.set(name, { ...mark, canvas: null });
       return draft;
     } catch { return null; }
@@ -28,7 +29,7 @@ export class Draft {
     const key = Draft.key(this.project, this.frame);
     if (this.empty) { sessionStorage.removeItem(key); return; }
     const marks = [...this.marks].map(([name, mark]) => [name, { points: mark.points, box: mark.box, isNew: mark.isNew }]);
-    sessionStorage.setItem(key, JSON.stringify({ revision: this.revision, marks }));
+    sessionStorage.setItem(key, JSON.stringify({ revision: this.revision, replace: this.replace, marks }));
   }
 
   drop() { this.marks.clear(); this.keep(); }
@@ -48,7 +49,7 @@ export class Draft {
       if (mark.canvas) marks.push({ object: shown(object), mask: mark.canvas.toDataURL("image/png"), new: mark.isNew });
       else if (mark.points.length || mark.box) marks.push({ object: shown(object), points: mark.points, box: mark.box, new: mark.isNew });
     }
-    return { id: this.id, frame: this.frame, revision: this.revision, marks };
+    return { id: this.id, frame: this.frame, revision: this.revision, replace: this.replace, marks };
   }
 }
 

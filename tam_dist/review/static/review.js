@@ -37,10 +37,11 @@ export class Review {
     this.parts.play = button("play", "Play", "Space", act("play"));
     this.parts.send = el("button", { type: "button", class: "td-primary", onclick: act("accept"), disabled: true }, icon("check"), "Accept", el("kbd", {}, "Enter"));
     this.parts.brush = button("brush", "Brush", "B", act("brush"), { "aria-pressed": "false" });
+    this.parts.replace = button("swap", "Instead of what was given here before", "C", act("replace"), { "aria-pressed": "false" });
     return el("div", { class: "td-tools", role: "toolbar", "aria-label": "Tools" },
       el("div", {}, this.parts.play, this.parts.frame, this.parts.of),
       el("div", {}, button("undo", "Undo", "Z", act("undo")), button("redo", "Redo", "Shift Z", act("redo"))),
-      el("div", {}, this.parts.brush, button("absent", "Absent here", "X", act("absent")), button("lock", "Lock frame", "L", act("lock")), button("eye", "Hide masks", "H", act("hide"))),
+      el("div", {}, this.parts.brush, this.parts.replace, button("absent", "Absent here", "X", act("absent")), button("lock", "Lock frame", "L", act("lock")), button("eye", "Hide masks", "H", act("hide"))),
       el("div", {}, button("back", "Previous suggested frame", "K", act("previousSpot")), button("next", "Next suggested frame", "J", act("nextSpot"))),
       el("div", { class: "td-push" }, this.parts.unsent, this.parts.send));
   }
@@ -188,6 +189,18 @@ export class Review {
     return this.draft.mark(this.selected, this.names.has(this.selected));
   }
 
+  // Clicks, boxes and masks that are in force for an object in the frame shown.
+  given(name) { return this.marks.filter((m) => m.object === name && m.first === this.shown.frame && m.kind !== "absent" && m.purpose !== "lock"); }
+
+  replace() {
+    if (!this.draft?.replace && !(this.selected && this.given(this.selected).length)) { this.shell.told("Nothing was given for this object in this frame before."); return; }
+    if (!this.draft || this.draft.frame !== this.shown.frame) this.mark();
+    this.draft.replace = !this.draft.replace; this.draft.keep();
+    for (const name of this.draft.marks.keys()) this.askSam(name);
+    this.showMarks(); this.redraw();
+    if (this.draft.replace) this.shell.told("What you draw now takes the place of what was given here before.");
+  }
+
   async point(x, y, positive) {
     const mark = this.selected ? this.mark() : await this.begin();
     if (!mark) return;
@@ -216,14 +229,14 @@ export class Review {
   }
 
   changed(name) {
-    this.draft.keep(); this.askSam(name); this.redraw();
+    this.draft.keep(); this.askSam(name); if (this.draft.replace) this.showMarks(); this.redraw();
   }
 
   askSam(name) {
     const draft = this.draft, mark = draft?.marks.get(name);
     if (!mark || mark.canvas || !(mark.points.length || mark.box)) { this.stage.drafts.delete(name); this.redraw(); return; }
     this.usedSam = true;
-    this.asker.ask({ frame: draft.frame, object: name, points: mark.points, box: mark.box }, (mask) => {
+    this.asker.ask({ frame: draft.frame, object: name, points: mark.points, box: mark.box, replace: draft.replace }, (mask) => {
       if (this.draft !== draft || !draft.marks.has(name)) return;
       const canvas = previewCanvas(mask, this.object(name)?.colour ?? [255, 255, 255]);
       canvas.mask = mask;
@@ -235,7 +248,7 @@ export class Review {
     if (!at) { if (this.stage.hovered) { this.stage.hovered = null; this.stage.cover(); } this.hovering = false; this.asker?.cancel(); return; }
     const object = this.object(this.selected), points = this.draft?.frame === this.shown.frame ? this.draft.marks.get(this.selected)?.points ?? [] : [];
     this.hovering = this.usedSam = true;
-    this.asker.ask({ frame: this.shown.frame, object: this.selected ?? "", points: [...points, [at.x, at.y, positive ? 1 : 0]], hover: true }, (mask) => {
+    this.asker.ask({ frame: this.shown.frame, object: this.selected ?? "", points: [...points, [at.x, at.y, positive ? 1 : 0]], hover: true, replace: this.draft?.frame === this.shown.frame && this.draft.replace }, (mask) => {
       if (!this.hovering) return;
       this.stage.hovered = previewCanvas(mask, object?.colour ?? [255, 255, 255], this.hoverCanvas ??= document.createElement("canvas"));
       this.hoveredAt = performance.now(); this.previewTook = mask.milliseconds; this.stage.cover();
@@ -247,6 +260,7 @@ export class Review {
     const empty = !this.draft || this.draft.empty;
     this.parts.send.disabled = empty;
     this.parts.unsent.textContent = empty ? "" : "not sent yet";
+    this.parts.replace.setAttribute("aria-pressed", String(Boolean(this.draft?.replace)));
     this.showObjects(); this.stage.cover();
   }
 
@@ -307,7 +321,8 @@ export class Review {
 
   showMarks() {
     const here = this.marks.filter((m) => m.first === this.shown.frame && (m.kind === "clicks" || m.kind === "box") && m.purpose !== "lock");
-    this.stage.marks = here.map((m) => ({ object: m.object, points: m.points, box: m.box }));
+    const replaced = (m) => this.draft?.replace && this.draft.frame === this.shown.frame && this.draft.marks.has(m.object);
+    this.stage.marks = here.filter((m) => !replaced(m)).map((m) => ({ object: m.object, points: m.points, box: m.box }));
     const locked = this.marks.some((m) => m.purpose === "lock" && m.first <= this.shown.frame && this.shown.frame <= m.last);
     this.banner.hidden = !locked; this.locked = locked;
     if (locked) this.banner.replaceChildren(icon("lock"), "locked");
@@ -361,10 +376,10 @@ export class Review {
     const acts = {
       on: () => this.go(this.target + 1), back: () => this.go(this.target - 1), on10: () => this.go(this.target + 10), back10: () => this.go(this.target - 10),
       first: () => this.go(0), last: () => this.go(this.view.frames - 1), play: () => this.play(), accept: () => this.accept(),
-      drop: () => { this.draft?.drop(); this.draft = null; this.stage.drafts.clear(); this.stage.hovered = null; t.range = null; t.draw(); this.redraw(); },
+      drop: () => { this.draft?.drop(); this.draft = null; this.stage.drafts.clear(); this.stage.hovered = null; t.range = null; t.draw(); this.showMarks(); this.redraw(); },
       undo: async () => { if (this.draft && !this.draft.empty) { this.draft.stepBack(this.selected); this.askSam(this.selected); this.redraw(); } else if (await this.send("undo")) this.shell.told("Taken back."); },
       redo: async () => { if (await this.send("redo")) this.shell.told("In force again."); },
-      add: () => this.add(), lock: () => this.lock(false),
+      add: () => this.add(), replace: () => this.replace(), lock: () => this.lock(false),
       absent: async () => { if (this.selected) { const [first, last] = t.range ?? [this.shown.frame, this.shown.frame]; if (await this.send("remove", { object: this.shownName(this.selected), first, last })) this.shell.told(`${this.object(this.selected).shown} is absent in ${first === last ? `frame ${first}` : `frames ${first} to ${last}`}.`); } },
       hide: () => { look.hidden = !look.hidden; this.stage.draw(); }, onion: () => { look.onion = !look.onion; this.stage.recolour(); if (look.onion && !this.shown.before) this.shell.told("This frame has not changed since you opened the page."); },
       brush: () => tool("brush"), eraser: () => tool("eraser"), smaller: () => { look.brush = Math.max(1, look.brush * 0.8); this.stage.draw(); }, larger: () => { look.brush = Math.min(200, look.brush * 1.25); this.stage.draw(); },

@@ -13,7 +13,7 @@ import tam_dist
 from storage.project_store import ProjectStore
 from tam_dist.cli import run as command
 from tam_dist.errors import ExitCode
-from tam_dist.types import Absent
+from tam_dist.types import Absent, Clicks
 from tests.tiny import square
 
 Out = pytest.CaptureFixture[str]
@@ -47,6 +47,7 @@ def test_a_correction_is_tracked_where_nobody_does(project: str, tmp_path: Path,
 def test_what_is_asked_for_later_is_only_noted(project: str, capsys: Out) -> None:
     commands = (
         (["correct", "--click", "cat@20:5,6", "--absent", "cat@40..43"], "corrected 'cat' on frame 20, 'cat' on frame 40"),
+        (["correct", "--click", "cat@20:7,8", "--replace"], "corrected 'cat' on frame 20"),
         (["add", "owl", "--click", "12:9,9", "--click", "12:1,1,-"], "added 'owl'"),
         (["remove", "cat", "10..12"], "removed 'cat' in frames 10..12"),
         (["lock", "20"], "locked frame 20"),
@@ -61,6 +62,8 @@ def test_what_is_asked_for_later_is_only_noted(project: str, capsys: Out) -> Non
         assert command([name, project, *arguments, "--later"]) == 0
         assert capsys.readouterr().out == f"{done}; tam-dist resume {project} tracks it\n"
         assert len(store.entries()) > before
+    clicked = [p for p in store.prompts() if p.frame == 20 and isinstance(p.data, Clicks)]
+    assert [p.undone_by is None for p in clicked] == [False, True]  # the first was replaced
     assert Absent(10, 12) in [p.data for p in store.prompts()]
 
 

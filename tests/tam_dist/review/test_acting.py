@@ -37,6 +37,18 @@ def test_the_same_correction_twice_counts_once(client: TestClient, project: str,
     assert len(clicks(pane, project)) == 1
 
 
+def test_a_correction_can_take_the_place_of_one_before(client: TestClient, project: str, pane: Pane) -> None:
+    def cat() -> list[str]:
+        return [p.uuid for p in pane.opener.get(project).prompts() if (p.frame, p.object_name) == (20, "cat")]
+
+    answers = [
+        client.post(f"/api/p/{project}/correct", json={**correction(), "replace": r}).json() for r in (False, False, True)
+    ]
+    assert cat() == answers[2]["entries"][:1]
+    assert client.post(f"/api/p/{project}/undo").status_code == 200
+    assert cat() == [entry for answer in answers[:2] for entry in answer["entries"]]
+
+
 def test_a_click_on_masks_that_are_others_now_is_refused(client: TestClient, project: str, pane: Pane) -> None:
     answer = client.post(f"/api/p/{project}/correct", json=correction(revision=7))
     assert answer.status_code == 409

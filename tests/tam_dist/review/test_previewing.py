@@ -32,6 +32,7 @@ def test_a_preview_is_a_mask_and_changes_nothing(tiny_pane: Pane) -> None:
             {"frame": 9, "object": "cat", "points": [[8, 8, 1]], "hover": True},
             {"frame": 9, "object": "cat", "points": [[8, 8, 1], [40, 30, 0]]},
             {"frame": 0, "object": "cat", "points": [[8, 8, 0]]},  # beside what was clicked there before
+            {"frame": 0, "object": "cat", "points": [[8, 8, 1]], "replace": True},
             {"frame": 9, "object": "bird", "box": [4, 4, 30, 30]},
         ):
             answer = client.post(f"/api/p/{place.id}/preview", json=body)
