@@ -24,9 +24,10 @@ def correct(
     Clicks change the mask that is stored, where they are the first thing said of the object in that frame: it goes into the log
     before them, so that what was looked at and corrected stays so whatever is corrected elsewhere later.
 
-    ``replace_given``: what was given for the same objects on the same frames before counts no more, but for the mask that clicks
-    were to change, and is undone along with the rest; else ``prompts`` are added to it. ``seen``: the revisions of the masks looked at, by frame; a correction of
-    other masks than those is refused. Prompts that are in the log already change nothing.
+    ``replace_given``: what was given for the same objects on the same frames before counts no more, but for the mask that
+    clicks were to change; it comes back when this is undone. Else ``prompts`` are added to it. ``seen``: the revisions of
+    the masks looked at, by frame; a correction of other masks than those is refused. Prompts that are in the log already
+    change nothing.
 
     Raises :class:`PromptError` for an unknown object (naming the nearest), a prompt that does not fit the video, or a locked
     frame; :class:`StaleViewError`, :class:`ProjectError`, :class:`StorageError`.
@@ -39,7 +40,7 @@ def correct(
         return repeated
     named = [replace(p, object_name=asking.name_in_log(p.object_name), purpose="correction") for p in prompts]
     asking.check_prompts(named)
-    old = replaceable(asking.prompts, {(p.object_name, p.frame) for p in named}) if replace_given else []
+    old = replaceable(asking.entries, {(p.object_name, p.frame) for p in named}) if replace_given else []
     _check_number_of_clicks([p for p in asking.prompts if p not in old], named, asking)
     check_still_shown(asking.prompts, old, named)
     asking.check_seen(seen, named)

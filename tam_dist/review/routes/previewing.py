@@ -17,6 +17,7 @@ from tam_dist.review import runs
 from tam_dist.review.corrections import Correction, Frame, Mark, prompts_of
 from tam_dist.review.opened import Opened
 from tam_dist.review.pane import Pane
+from tam_dist.steering.replacing import replaceable
 from tam_dist.tracking.plan import PromptPlan
 from tam_dist.types import Absent, FloatArray, ObjectQuery, Prompt, TrackedObject, VideoInfo
 
@@ -71,11 +72,13 @@ def _query(new: Sequence[Prompt], given: Sequence[Prompt], stored: FloatArray | 
 
 
 def _before(opened: Opened, body: PreviewRequest) -> tuple[list[Prompt], FloatArray | None]:
-    """What was given for the object in the frame, and its mask there; nothing where that is to be replaced."""
-    if body.replace:
-        return [], None
-    here = (p for p in opened.prompts() if (p.frame, p.object_name) == (body.frame, body.object))
-    return [p for p in here if not isinstance(p.data, Absent)], _stored(opened, body)
+    """What was given for the object in the frame and counts on, and the mask it has there where that is not replaced."""
+    place = (body.object, body.frame)
+    old = replaceable(opened.entries(), {place}) if body.replace else []
+    here = [
+        p for p in opened.prompts() if (p.object_name, p.frame) == place and not isinstance(p.data, Absent) and p not in old
+    ]
+    return here, None if body.replace else _stored(opened, body)
 
 
 def _stored(opened: Opened, body: PreviewRequest) -> FloatArray | None:

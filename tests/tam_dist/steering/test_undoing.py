@@ -57,29 +57,32 @@ def test_unlocking_can_be_undone_by_redo(project: str, store: ProjectStore) -> N
 def test_what_was_replaced_comes_back(project: str, store: ProjectStore) -> None:
     first = [p.uuid for p in store.prompts() if p.object_name == "cat"]
     one = tam_dist.correct(project, [tam_dist.click("cat", 5, 6, frame=9)])
-    between = tam_dist.correct(project, [tam_dist.click("dog", 5, 6, frame=9)])
-    two = tam_dist.correct(project, [tam_dist.click("cat", 8, 8, frame=9)], replace_given=True)
-    assert in_force(store) == [*between.entries, two.entries[0]]
-    assert tam_dist.history(project)[-1].asked == "clicks for 'cat' on frame 9 instead of those before"
+    mask, click = one.entries
+    between = tam_dist.rename_object(project, "cat", "tom").entries
+    two, three = (tam_dist.correct(project, [tam_dist.click("tom", x, x, frame=9)], replace_given=True) for x in (8, 9))
+    assert in_force(store) == [mask, *between, three.entries[0]]  # of the same mask, which was looked at
+    assert tam_dist.history(project)[-1].asked == "clicks for 'tom' on frame 9 instead of those before"
     tam_dist.undo(project)
-    assert in_force(store) == [*one.entries, *between.entries]
-    assert tam_dist.history(project)[-1].asked == "undo: clicks for 'cat' on frame 9"
+    assert in_force(store) == [mask, *between, two.entries[0]]
+    tam_dist.undo(project)
+    assert in_force(store) == [mask, click, *between]
+    assert tam_dist.history(project)[-1].asked == "undo: clicks for 'tom' on frame 9"
     tam_dist.redo(project)
-    assert in_force(store) == [*between.entries, two.entries[0]]
-    anew = tam_dist.correct(project, [tam_dist.click("cat", 9, 9)], replace_given=True)  # what the project was made with
+    tam_dist.redo(project)
+    assert in_force(store) == [mask, *between, three.entries[0]]
+    anew = tam_dist.correct(project, [tam_dist.click("tom", 9, 9)], replace_given=True)  # what the project was made with
     assert not set(first) & {p.uuid for p in store.prompts() if p.undone_by is None}
-    for _ in range(4):
+    with pytest.raises(PromptError, match="show 'cat' on frame 0 any more"):
+        tam_dist.correct(project, [tam_dist.click("tom", 9, 9, positive=False)], replace_given=True)
+    for _ in range(5):
         tam_dist.undo(project)
         assert set(first) <= {p.uuid for p in store.prompts() if p.undone_by is None}
     with pytest.raises(PromptError, match="nothing to undo"):
         tam_dist.undo(project)
-    for _ in range(4):
+    for _ in range(5):
         tam_dist.redo(project)
-    assert [*between.entries, two.entries[0], anew.entries[0]] == [
-        e.uuid for e in store.entries() if isinstance(e, Prompt) and e.undone_by is None and e.purpose == "correction"
-    ]
-    with pytest.raises(PromptError, match="show 'cat' on frame 0 any more"):
-        tam_dist.correct(project, [tam_dist.click("cat", 9, 9, positive=False)], replace_given=True)
+    given = {e.uuid for e in store.entries() if isinstance(e, Prompt) and e.undone_by is None and e.purpose == "correction"}
+    assert given == {mask, three.entries[0], anew.entries[0]}
 
 
 ACTIONS = st.sampled_from(["correct", "two", "replace", "undo", "redo"])
