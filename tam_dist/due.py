@@ -142,9 +142,10 @@ def start_before(store: ProjectStore, asked: Asked, chunk: int) -> PassStart:
     (each,) = (p for p in asked.passes if not p.backward and chunk in p.kept)
     spec = asked.spec_of(each)
     newest = _newest(store, spec, each, chunk, store.records(each.chunks), {})
+    nothing, lessons = frozenset[int](), spec.lessons_of(each)
     if newest is None:
-        return PassStart(each.chunks.start, frozenset(), frozenset(), SessionStart(spec, None, each), spec.references(each))
-    return PassStart(newest[0] + 1, frozenset(), frozenset(), SessionStart(spec, newest[1], each))
+        return PassStart(each.chunks.start, nothing, nothing, SessionStart(spec, None, each), spec.references(each), lessons)
+    return PassStart(newest[0] + 1, nothing, nothing, SessionStart(spec, newest[1], each), (), lessons)
 
 
 def _newest(

@@ -21,14 +21,18 @@ from tam_dist.media.chunks import ChunkReader
 from tam_dist.media.drawing import tint
 from tam_dist.media.reader import open_video
 from tam_dist.models.sam.opening import open_segmenter
+from tam_dist.models.sam.rounds import segment_in_rounds
 from tam_dist.models.sam.segmenter import SupportsSegment
 from tam_dist.preparation import job_of
 from tam_dist.tracking.alone import track_chunk
+from tam_dist.tracking.asked import Asked
 from tam_dist.tracking.assessment import Decision, Observation
 from tam_dist.tracking.opening import open_models
+from tam_dist.tracking.references import references_in
 from tam_dist.tracking.refinement.acceptance import Verdict
 from tam_dist.tracking.session import TrackingSession
-from tam_dist.types import BoolArray, TrackedObject, UInt8Array
+from tam_dist.tracking.spec import ReferenceFrames
+from tam_dist.types import BoolArray, ObjectQuery, Reference, SegmentedMask, TrackedObject, UInt8Array
 
 _GROUND, _INK, _DIM = "#131418", "#eceef2", "#8b909c"
 _GOOD, _BAD = "#4cc38a", "#ff6369"
@@ -69,14 +73,17 @@ def explain_frame(where: str, number: int) -> Explanation:
             seen.append(each)
 
     start = start_before(store, wanted, target)
-    over = start.session.over
-    if start.session.checkpoint is None:
-        session = TrackingSession(spec, models, over=over, watch=watch)
-    else:
-        session = TrackingSession.restore(spec, models, start.session.checkpoint, over=over, watch=watch)
+    over, lessons = start.session.over, start.lessons or {}
     with open_video(job.uri, reader=job.reader, on_damage=job.on_damage) as video:
         reader = ChunkReader(video, spec.chunk_size)
+        if start.session.checkpoint is None:
+            references = _read_references(start.references, wanted, reader, segmenter)
+            session = TrackingSession(spec, models, over=over, references=references, watch=watch)
+        else:
+            session = TrackingSession.restore(spec, models, start.session.checkpoint, over=over, watch=watch)
         for index in range(start.next_chunk, target + 1):
+            if index in lessons:
+                session.learn(_read_references(lessons[index], wanted, reader, segmenter))
             chunk = reader.read(index, find_cuts=spec.looks_for_cuts)
             track_chunk(session, chunk, segmenter)
         image = chunk.frames[number - chunk.start]
@@ -86,6 +93,18 @@ def explain_frame(where: str, number: int) -> Explanation:
     if not asked:
         decisions = _hypothetical(seen[-1], image, segmenter)
     return Explanation(number, image, sorted(decisions, key=lambda d: d.quality)[:MAX_OBJECTS], asked)
+
+
+def _read_references(
+    frames: Sequence[ReferenceFrames], asked: Asked, reader: ChunkReader, segmenter: SupportsSegment
+) -> list[Reference]:
+    """The masks that the tracker was given of frames elsewhere in the video."""
+
+    def ask(image: UInt8Array, number: int, query: ObjectQuery) -> SegmentedMask:
+        return segment_in_rounds(segmenter, image, query, number)
+
+    chunks = ((reader.read(each.chunk, find_cuts=False), each.prompts) for each in frames)
+    return [found for chunk, prompts in chunks for found in references_in(asked, chunk, prompts, ask)]
 
 
 def _hypothetical(seen: Observation, image: UInt8Array, segmenter: SupportsSegment) -> Sequence[Decision]:
