@@ -14,7 +14,8 @@ from tam_dist.media.drawing import Style, draw_objects
 from tam_dist.media.reader import VideoReader, open_video
 from tam_dist.types import LabelArray, TrackedObject, UInt8Array
 
-#: Frames decoded together: stepping backwards through a film with rare keyframes would decode each group again and again.
+#: Frames decoded together where somebody steps backwards: a film with rare keyframes would have each group decoded again and
+#: again. Also how far ahead it is quicker to read on than to jump.
 _BLOCK = 16
 _KEPT_BYTES = 96 << 20
 _QUALITY = 88
@@ -30,7 +31,7 @@ class FrameServer:
         self._uri, self._wanted, self._on_damage = uri, reader, on_damage
         self._reading = threading.Lock()
         self._reader: VideoReader | None = None
-        self._next = -1
+        self._next = 0
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._size = 0
 
@@ -41,8 +42,7 @@ class FrameServer:
             return found
         with self._reading:
             if frame not in self._kept:
-                ahead = self._next >= 0 and 0 <= frame - self._next < _BLOCK
-                start = self._next if ahead else frame - frame % _BLOCK
+                start = self._start(frame)
                 for number, picture in enumerate(self._open().read(start, frame + 1), start):
                     self._keep(number, _encoded(picture))
                 self._next = frame + 1
@@ -59,6 +59,13 @@ class FrameServer:
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
+
+    def _start(self, frame: int) -> int:
+        """The first frame to decode on the way to ``frame``: a jump to elsewhere takes that one alone."""
+        if 0 <= frame - self._next < _BLOCK:
+            return self._next
+        backwards = 0 < self._next - frame <= 2 * _BLOCK
+        return frame - frame % _BLOCK if backwards else frame
 
     def _open(self) -> VideoReader:
         if self._reader is None:

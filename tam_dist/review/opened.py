@@ -14,7 +14,7 @@ from storage.commits import CommitLog
 from storage.location import LocalLocation, Location
 from storage.manifest import Manifest
 from storage.project_store import ProjectStore
-from storage.prompt_log import PROMPTS, LogEntry, PromptLog
+from storage.prompt_log import PROMPTS, PROMPTS_FOLDER, LogEntry, PromptLog
 from tam_dist.config import Config, from_dict
 from tam_dist.due import due_work
 from tam_dist.errors import TamDistError
@@ -93,22 +93,27 @@ class Opened:
 
 
 class _CachedLog:
-    """The prompt log, read again only where its file has changed: masks in it may take megabytes."""
+    """The prompt log, read again only where something was added to it: masks in it may take megabytes."""
 
     def __init__(self, project: Location) -> None:
         self._log = PromptLog(project)
-        self._file = project / PROMPTS
-        self._seen: tuple[int, int] | None = None
+        self._file, self._folder = project / PROMPTS, project / PROMPTS_FOLDER
+        self._seen: tuple[object, ...] | None = None
         self._entries: tuple[LogEntry, ...] = ()
 
     def read(self) -> tuple[LogEntry, ...]:
-        now = None
-        if isinstance(self._file, LocalLocation) and self._file.path.exists():
-            status = self._file.path.stat()
-            now = (status.st_size, status.st_mtime_ns)
-        if now is None or now != self._seen:
+        now = self._now()
+        if now != self._seen:
             self._entries, self._seen = self._log.entries(), now
         return self._entries
+
+    def _now(self) -> tuple[object, ...]:
+        """On a disk the file grows; in an object store, whose objects stay as they are, there is one more of them."""
+        added = tuple(self._folder.children())
+        if isinstance(self._file, LocalLocation):
+            status = self._file.path.stat() if self._file.path.exists() else None
+            return (added, status and (status.st_size, status.st_mtime_ns))
+        return (added, self._file.size())
 
 
 @dataclass(frozen=True, eq=False)
