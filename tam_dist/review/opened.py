@@ -28,6 +28,8 @@ from tam_dist.types import Prompt, VideoInfo
 
 #: Projects kept open: each holds a decoder, its JPEGs and its scores.
 _KEPT = 8
+#: Videos opened to begin a project, of which none came: each may hold a decoder.
+_DRAFTS = 16
 #: Seconds between two judgements of what is stale.
 _JUDGEMENT_HOLDS = 1.0
 
@@ -159,6 +161,8 @@ class Opener:
             info = reader.info
         draft = Draft(f"new-{uuid.uuid4().hex[:12]}", name, real, info, FrameServer(str(real)))
         self._drafts[draft.id] = draft
+        if len(self._drafts) > _DRAFTS:
+            self.finish_draft(next(iter(self._drafts)))
         return draft
 
     def finish_draft(self, identifier: str) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 #: Seconds that a frame stays a person's without a sign of life from the page.
 HOLDS = 45.0
+#: Pages of which it is remembered what they passed over; every reload is a new one.
+_MOST_PAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Claims:
         """Not to be offered to this page again."""
         with self._changing:
             self._passed.setdefault(page, set()).add(spot)
+            if len(self._passed) > _MOST_PAGES:
+                del self._passed[next(iter(self._passed))]
             self._drop(page, spot)
 
     def release(self, page: str) -> None:

@@ -13,6 +13,20 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
+// Puts these rows in the place of those there; whoever is at one by keyboard stays at it.
+export function refill(host, rows) {
+  const focused = document.activeElement, at = [...host.children].findIndex((row) => row.contains(focused)), label = focused?.getAttribute("aria-label");
+  host.replaceChildren(...rows);
+  if (at < 0 || !rows.length) return;
+  const row = rows[Math.min(at, rows.length - 1)];
+  ([...row.querySelectorAll("[aria-label]")].find((part) => label && part.getAttribute("aria-label") === label) ?? row).focus({ preventScroll: true });
+}
+
+// Makes a row act like a button, by pointer and by keyboard.
+export function pressable(act) {
+  return { tabIndex: 0, onclick: act, onkeydown: (event) => { if (event.target === event.currentTarget && (event.key === "Enter" || event.key === " ")) { event.preventDefault(); act(event); } } };
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 const PATHS = {
   play: "M7 5v14l12-7z", pause: "M7 5h4v14H7zM13 5h4v14h-4z", lock: "M7 10V8a5 5 0 0 1 10 0v2h1a1 1 0 0 1 1 1v8a1 1 0 0 1-1 1H6a1 1 0 0 1-1-1v-8a1 1 0 0 1 1-1zm2 0h6V8a3 3 0 0 0-6 0z",

@@ -14,7 +14,7 @@ export function actionOf(event) {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") return event.shiftKey ? "redo" : "undo";
   if (event.ctrlKey || event.metaKey) return null;
   if (event.altKey) return { ArrowLeft: "first", ArrowRight: "last" }[event.key] || null;
-  if (event.key === "Enter" || event.key === " ") { if (event.target.closest?.("button, a, article")) return null; }
+  if (event.key === "Enter" || event.key === " ") { if (event.target.closest?.("button, a, article, li")) return null; }
   const named = { ArrowLeft: event.shiftKey ? "back10" : "back", ArrowRight: event.shiftKey ? "on10" : "on", Home: "first", End: "last", " ": "play", Enter: "accept", Escape: "drop", PageUp: "promptedBefore", PageDown: "promptedAfter", Delete: "absent" };
   if (named[event.key]) return named[event.key];
   if (/^[1-9]$/.test(event.key)) return `object${event.key}`;

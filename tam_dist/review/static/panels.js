@@ -1,5 +1,5 @@
 // The column at the right: objects, suggested frames, and what was asked so far.
-import { ago, button, el, icon } from "./dom.js";
+import { ago, button, el, icon, pressable, refill } from "./dom.js";
 import { css } from "./paint.js";
 
 export class Panels {
@@ -31,7 +31,7 @@ export class Panels {
   showObjects(objects, selected, hidden, quality, drafts) {
     const rows = objects.map((object, k) => {
       const percent = quality[k];
-      return el("li", { role: "option", class: "td-object", "aria-selected": String(object.name === selected), onclick: () => this.acts.select(object.name) },
+      return el("li", { role: "option", class: "td-object", "aria-selected": String(object.name === selected), ...pressable(() => this.acts.select(object.name)) },
         el("kbd", {}, k < 9 ? String(k + 1) : ""),
         el("i", { style: { background: css(object.colour) } }),
         el("span", { class: "td-name", title: object.shown, ondblclick: () => this.acts.rename(object) }, object.shown), drafts.has(object.name) ? el("em", { title: "Drawn and not sent yet" }, "unsent") : null,
@@ -40,22 +40,22 @@ export class Panels {
         button("eye", hidden.has(object.name) ? `Show ${object.shown}` : `Hide ${object.shown}`, "", (event) => { event.stopPropagation(); this.acts.toggle(object.name); }, { class: `td-icon${hidden.has(object.name) ? " td-off" : ""}` }),
         button("trash", `Remove ${object.shown}`, "", (event) => { event.stopPropagation(); this.acts.remove(object); }));
     });
-    this.objects.replaceChildren(...(rows.length ? rows : [el("li", { class: "td-empty" }, "No object yet: press N, name one, and click on it.")]));
+    refill(this.objects, rows.length ? rows : [el("li", { class: "td-empty" }, "No object yet: press N, name one, and click on it.")]);
   }
 
   showQueue(queue, current, many) {
     this.left.textContent = queue.left ? String(queue.left) : "";
-    const rows = queue.spots.map((spot) => el("article", { class: "td-spot", tabIndex: 0, "aria-current": String(spot.project === current?.project && spot.frame === current?.frame && spot.object === current?.object),
-      onclick: () => this.acts.open(spot), onkeydown: (event) => { if (event.key === "Enter") this.acts.open(spot); } },
+    const rows = queue.spots.map((spot) => el("article", { class: "td-spot", "aria-current": String(spot.project === current?.project && spot.frame === current?.frame && spot.object === current?.object),
+      ...pressable(() => this.acts.open(spot)) },
       el("img", { loading: "lazy", alt: "", width: 104, height: 58, src: `/media/${spot.project}/thumb/${spot.frame}` }),
       el("div", {}, el("strong", {}, spot.object), el("span", {}, many ? `frame ${spot.frame} · ${spot.name}` : `frame ${spot.frame}`), el("span", { class: "td-why" }, spot.reason)),
       el("b", { title: "Expected IoU" }, spot.quality.toFixed(2))));
-    this.queue.replaceChildren(...(rows.length ? rows : [el("p", { class: "td-empty" }, "Nothing is suggested: every mask is expected to be good, or has been looked at.")]));
+    refill(this.queue, rows.length ? rows : [el("p", { class: "td-empty" }, "Nothing is suggested: every mask is expected to be good, or has been looked at.")]);
   }
 
   showHistory(entries, selectable) {
-    this.history.replaceChildren(...(entries.length ? entries.map((entry) => el("article", { class: `td-entry${entry.in_force ? "" : " td-undone"}`, onclick: () => entry.frame !== null && selectable(entry.frame) },
-      el("div", {}, el("strong", {}, entry.what), el("span", {}, `${entry.author} · ${ago(entry.time)}${entry.effect ? ` · ${entry.effect}` : ""}${entry.in_force ? "" : " · undone"}`)))) : [el("p", { class: "td-empty" }, "Nothing has been asked yet.")]));
+    refill(this.history, entries.length ? entries.map((entry) => el("article", { class: `td-entry${entry.in_force ? "" : " td-undone"}`, ...(entry.frame === null ? {} : pressable(() => selectable(entry.frame))) },
+      el("div", {}, el("strong", {}, entry.what), el("span", {}, `${entry.author} · ${ago(entry.time)}${entry.effect ? ` · ${entry.effect}` : ""}${entry.in_force ? "" : " · undone"}`)))) : [el("p", { class: "td-empty" }, "Nothing has been asked yet.")]);
   }
 
   showGain(points) {

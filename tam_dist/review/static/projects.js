@@ -1,6 +1,6 @@
 // All projects of the pane with their live progress.
 import { get, post } from "./api.js";
-import { button, el } from "./dom.js";
+import { button, el, pressable } from "./dom.js";
 
 const STATES = { tracking: "tracking", done: "done", new: "not begun", interrupted: "interrupted", failed: "failed", cancelled: "stopped", damaged: "damaged" };
 
@@ -31,7 +31,7 @@ export class Projects {
   }
 
   card(row) {
-    const card = el("article", { class: "td-card", tabIndex: 0, "aria-label": `Open ${row.name}`, onclick: () => this.acts.open(row.id), onkeydown: (event) => { if (event.key === "Enter" && event.target === card) this.acts.open(row.id); } });
+    const card = el("article", { class: "td-card", "aria-label": `Open ${row.name}`, ...pressable(() => this.acts.open(row.id)) });
     card.parts = { picture: el("img", { alt: "", loading: "lazy" }), name: el("strong", {}), state: el("span", { class: "td-chip" }), bar: el("i", {}), facts: el("span", {}), failure: el("p", { class: "td-failure" }) };
     const stop = (act) => async (event) => { event.stopPropagation(); try { await act(); await this.refresh(); } catch (error) { this.acts.told(error.message, "error"); } };
     card.parts.pause = button("pause", `Pause ${row.name}`, "", stop(() => post(`/api/p/${row.id}/pause`)));
