@@ -97,7 +97,7 @@ class App {
     const share = view.frames ? Math.floor((100 * view.frames_done) / view.frames) : 0, waiting = view.job === "waiting" ? ", waits for its turn" : "";
     const stale = view.stale.reduce((sum, [a, b]) => sum + b - a + 1, 0);
     this.chip.textContent = view.draft ? "click on an object to begin" : `${STATES[view.state] || view.state}${view.state === "tracking" ? ` ${share} %` : ""}${view.frames_per_second ? ` · ${view.frames_per_second.toFixed(1)} fps` : ""}${stale ? ` · ${stale} frames out of date` : ""}${waiting}`;
-    this.pause.hidden = !view.live; this.resume.hidden = view.live || view.draft || view.job !== "" || (view.state === "done" && !stale);
+    this.pause.hidden = this.listed || !view.live; this.resume.hidden = this.listed || view.live || view.draft || view.job !== "" || (view.state === "done" && !stale);
     if (view.reason && view.reason !== this.reason) this.told(view.reason, "error");
     this.reason = view.reason;
   }
