@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tam_dist.config import Config, load_config
-from tam_dist.coordination.calls import Call, CloseProject, Decode, OpenPass, Role, Scan, Step, WorkerId, Write
+from tam_dist.coordination.calls import Call, CloseProject, Decode, OpenPass, Resume, Role, Scan, Segment, Step, WorkerId, Write
 from tam_dist.coordination.events import ChunkCommitted, Event, ShotsScanned, VideoEnded, VideoReplayed
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
@@ -67,6 +67,35 @@ def test_a_propagator_takes_another_videos_step_while_one_waits_for_sam() -> Non
     assert "ab" in "".join(steps)
     assert "ba" in "".join(steps)
     assert {v: s.masks for v, s in world.stores.items()} == {v: world.expected(v, 3) for v in "ab"}
+
+
+def test_sam_is_asked_again_where_the_session_that_asked_died_meanwhile() -> None:
+    world = World(asks=lambda video, chunk: (video, chunk) == ("a", 1))
+    killed: list[Call] = []
+
+    def disturb(worker: WorkerId, call: Call) -> str | None:
+        if killed:
+            return None
+        if isinstance(call, Segment):
+            return "slow"
+        if isinstance(call, Step) and any(isinstance(c, Segment) for _, c in executor.log):  # the other video's
+            killed.append(call)
+            return "kill"
+        return None
+
+    def answers_last(busy: Sequence[WorkerId]) -> WorkerId:
+        asked = any(isinstance(c, Segment) for _, c in executor.log)
+        served = Counter(worker for worker, _ in executor.log)
+        return min(busy, key=lambda w: ((w.role is Role.REFINER) is asked, served[w]))
+
+    one = {**COUNTS, Role.PROPAGATOR: 1}
+    executor = SimulatedExecutor(world, one, choose=answers_last, disturb=disturb)
+    run(world, [job("a", 3), job("b", 12)], executor)
+    assert [call.video for call in killed] == ["b"]
+    asked = [c.generation for _, c in executor.log if isinstance(c, Segment)]
+    assert len(asked) == len(set(asked)) == 2
+    assert [c.generation for _, c in executor.log if isinstance(c, Resume)] == asked  # in vain, then in earnest
+    assert {v: s.masks for v, s in world.stores.items()} == {"a": world.expected("a", 3), "b": world.expected("b", 12)}
 
 
 @pytest.mark.parametrize(("decoded", "writes"), [(1, 1), (2, 2), (4, 1)])
