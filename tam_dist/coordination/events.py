@@ -46,14 +46,15 @@ class ShotsScanned(Event):
 
 @dataclass(frozen=True)
 class VideoStarted(Event):
-    """``committed`` chunks, ``frames_done`` frames, were there already; tracking goes on at ``next_chunk``. Told again after a
-    replay.
+    """``committed`` chunks, ``frames_done`` of ``frames`` frames, were there already; tracking goes on at ``next_chunk``. Told
+    again after a replay.
     """
 
     video: str
     committed: int
     next_chunk: int
     frames_done: int
+    frames: int
     session: SessionRef | None = None
 
 

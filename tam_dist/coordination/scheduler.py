@@ -191,10 +191,14 @@ class Scheduler(Recovery):
         if run.referred:
             self._open_first(run)
         if run.all_tracked:
-            self._tell(VideoStarted(run.job.project, len(run.committed), run.job.spec.chunk_count, run.frames_done))
+            self._tell_started(run, run.job.spec.chunk_count)
         if run.outdated and not run.stopping:
             self._replan(run)
         self._settle(run)
+
+    def _tell_started(self, run: VideoRun, next_chunk: int, session: SessionRef | None = None) -> None:
+        frames = run.job.spec.frame_count
+        self._tell(VideoStarted(run.job.project, len(run.committed), next_chunk, run.frames_done, frames, session))
 
     def _open_first(self, run: VideoRun) -> None:
         """On the propagator whose place was held for it."""
@@ -299,8 +303,7 @@ class Scheduler(Recovery):
         match call, done.receipt:
             case OpenPass(), PassReceipt() as receipt:
                 run.started(each, receipt)
-                ref = SessionRef(each.plan, each.generation)
-                self._tell(VideoStarted(run.job.project, len(run.committed), each.next_chunk, run.frames_done, ref))
+                self._tell_started(run, each.next_chunk, SessionRef(each.plan, each.generation))
                 known = [run.references[frames] for frames in receipt.references]
                 self._submit(each.propagator, OpenSession(run.job.project, each.generation), done.payload, *known)
             case OpenSession(), _:

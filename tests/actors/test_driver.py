@@ -145,7 +145,7 @@ def test_only_a_new_chunk_makes_deaths_forgiven(run: Run) -> None:
             if not self.troubles:
                 raise DEAD
             self.troubles.clear()
-            return EventBatch(0, (VideoStarted("p", 1, 0, 1), ChunkCommitted("p", 0, 1, 1, new=self.new)))
+            return EventBatch(0, (VideoStarted("p", 1, 0, 1, 1), ChunkCommitted("p", 0, 1, 1, new=self.new)))
 
     class Useful(Busy):
         new = True

@@ -59,7 +59,7 @@ def lines(text: str) -> list[dict[str, object]]:
     ("event", "fields"),
     [
         (Waiting("Ray to start"), {"event": "waiting", "message": "waiting for Ray to start"}),
-        (VideoStarted("a", 0, 2, 32, SESSION), {"event": "started", "pass": "backward 0..2", "generation": 7, "chunk": 2}),
+        (VideoStarted("a", 0, 2, 32, 48, SESSION), {"event": "started", "pass": "backward 0..2", "generation": 7, "chunk": 2}),
         (
             ChunkCommitted("a", 1, 16, 48, True, SESSION),
             {"event": "committed", "video": "a", "pass": "backward 0..2", "generation": 7, "chunk": 1, "frames_done": 48},

@@ -14,8 +14,10 @@ from tam_dist.coordination.events import (
     ChunkCommitted,
     ChunkDecoded,
     ChunkTracked,
+    Event,
     SegmentationAsked,
     VideoEnded,
+    VideoReplanned,
     VideoReplayed,
     VideoStarted,
     WorkerDied,
@@ -47,7 +49,7 @@ class Registry:
 
             def inc(self, value: float = 1.0, tags: dict[str, str] | None = None) -> None:
                 assert set(tags or {}) == set(self.tag_keys)
-                registry.values[self.name, (tags or {}).get("role")].append(value)
+                registry.values[self.name, next(iter((tags or {}).values()), None)].append(value)
 
             set = observe = inc
 
@@ -68,7 +70,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
 def test_the_table_names_what_is_registered(registry: Registry) -> None:
     RayMetrics()
     rows = [line.split() for line in (metrics.__doc__ or "").splitlines() if line.startswith("tam_dist_")]
-    table = {row[0]: (row[1], ("role",) if row[2] == "role" else ()) for row in rows}
+    table = {row[0]: (row[1], (row[2],) if row[2] in ("role", "lane") else ()) for row in rows}
     assert table == registry.registered
     assert all(len(row) > 4 for row in rows), "every metric says what it means"
 
@@ -139,7 +141,7 @@ def test_what_stands_still_longest_is_known_until_it_ends(registry: Registry) ->
 
     for video, began in (("a", 100.0), ("b", 200.0)):
         wall.now = began
-        listener(VideoStarted(video, 0, 0, 0))
+        listener(VideoStarted(video, 0, 0, 0, 16))
     wall.now = 300.0
     listener(ChunkTracked("b", 0, 16))
     assert (told("tam_dist_active_videos"), told("tam_dist_oldest_progress")) == (2, 100)
@@ -150,3 +152,24 @@ def test_what_stands_still_longest_is_known_until_it_ends(registry: Registry) ->
         listener(VideoEnded(video, "done", None))  # no other event follows, and no time passes
     assert registry.values["tam_dist_active_videos", None][-1] == 0
     assert registry.values["tam_dist_oldest_progress", None][-1] == 400, "nothing waits"
+
+
+def test_progress_is_told_by_lane(registry: Registry) -> None:
+    clock = Clock()
+    listener = RayMetrics(clock)
+
+    def told(*events: Event) -> list[float]:
+        for event in events:
+            listener(event)
+        clock.now += GAUGE_SECONDS
+        listener(SegmentationAsked("a", 0))
+        lanes = [lane for name, lane in registry.values if name == "tam_dist_video_progress"]
+        return [registry.values["tam_dist_video_progress", lane][-1] for lane in lanes]
+
+    assert told() == []
+    assert told(VideoStarted("a", 0, 0, 16, 64), VideoStarted("b", 0, 0, 0, 32)) == [0.25, 0]
+    assert told(ChunkCommitted("a", 1, 16, 32, new=True), ChunkCommitted("b", 0, 16, 16, new=True)) == [0.5, 0.5]
+    assert told(VideoStarted("b", 1, 1, 16, 32), VideoReplanned("a", 16)) == [0.25, 0.5], "a replay keeps its lane"
+    assert told(VideoEnded("a", "done", None)) == [0, 0.5]
+    assert told(VideoStarted("c", 0, 0, 8, 8)) == [1, 0.5], "the free lane is taken before a new one"
+    assert told(VideoEnded("b", "done", None), VideoEnded("c", "failed", ValueError("x"))) == [0, 0]

@@ -59,12 +59,12 @@ def test_a_video_from_waiting_to_done() -> None:
     assert recorder.report().counts == {"waiting": 1, "failed": 1}
     recorder(Waiting("Ray to start"))
     assert recorder.report().waiting_for == "Ray to start"
-    recorder(VideoStarted(f"{ROOT}/a", 1, 1, 16))
+    recorder(VideoStarted(f"{ROOT}/a", 1, 1, 16, 44))
     assert recorder.report().waiting_for == ""
     for chunk, frames in ((1, 16), (2, 8)):
         clock.now += 4
         recorder(ChunkCommitted(f"{ROOT}/a", chunk, frames, min(16 * (chunk + 1), 40), new=True))
-    recorder(VideoStarted(f"{ROOT}/a", 3, 3, 40))  # after a replay: the clock goes on
+    recorder(VideoStarted(f"{ROOT}/a", 3, 3, 40, 44))  # after a replay: the clock goes on
     (video, _) = recorder.report().videos
     assert video == VideoReport("a", "a.mp4", "tracking", 40, 40, 24 / 8)
     recorder(VideoEnded(f"{ROOT}/a", "done", None))
@@ -170,7 +170,7 @@ def test_a_monitor_writes_shows_and_asks(folder: Location, monkeypatch: pytest.M
         assert watched.requests() == Requests()
         ask_to_cancel(folder, ["a", "nobody"])
         assert watched.requests() == Requests(cancel=frozenset({f"{ROOT}/a"}))
-        watched(VideoStarted(f"{ROOT}/a", 0, 0, 0))
+        watched(VideoStarted(f"{ROOT}/a", 0, 0, 0, 44))
         read = read_report(folder)
         assert read is not None
         assert (read.counts, read.ended) == ({"tracking": 1}, None)

@@ -43,7 +43,7 @@ def live(where: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunMonitor]:
         for name in ("tracked", "waiting"):
             watched.add(name, job(name))
         watched.note(VideoReport("done", "done.mp4", "done", 40, 40))
-        watched(VideoStarted("/out/tracked", 0, 0, 16))
+        watched(VideoStarted("/out/tracked", 0, 0, 16, 40))
         yield watched
         held.release()
 
