@@ -25,8 +25,8 @@ tam_dist_write_seconds         histogram       storing one chunk
 ============================== ========= ===== ====================================================================
 
 No metric is tagged with a video: every tag's value makes a series of its own, which Prometheus keeps for weeks. Progress is
-told by lane instead, of which there are as many as videos are tracked at once: a video takes the lowest that is free until it
-ends. That one stands still is told by ``time() - ray_tam_dist_oldest_progress`` all the same; which one, by ``tam-dist status``.
+told by lane instead, of which there are as many as videos at once: a video takes the lowest that is free until it ends. That
+one stands still is told by ``time() - ray_tam_dist_oldest_progress`` all the same; which one, by ``tam-dist status``.
 
 Ray's counters can't be made at 0: a series begins with its first increment, which ``increase()`` doesn't see. Alerts on rare
 events ask for series that weren't there before, too.

@@ -15,6 +15,7 @@ from tam_dist.review.pane import Pane
 from tam_dist.review.routes.acting import acting_routes
 from tam_dist.review.routes.login import login_routes
 from tam_dist.review.routes.looking import looking_routes
+from tam_dist.review.routes.measuring import measuring_routes
 from tam_dist.review.routes.media import media_routes
 from tam_dist.review.routes.previewing import preview_routes
 from tam_dist.review.routes.queue import queue_routes
@@ -30,7 +31,8 @@ def build_app(pane: Pane, *, page: bool = True) -> FastAPI:
     app.add_exception_handler(ValueError, _senseless)
     app.add_exception_handler(TamDistError, _refused)
     app.mount("/pane", StaticFiles(directory=STATIC), name="pane")
-    for routes in (login_routes, media_routes, looking_routes, preview_routes, acting_routes, queue_routes):
+    every = (login_routes, media_routes, looking_routes, preview_routes, acting_routes, queue_routes, measuring_routes)
+    for routes in every:
         app.include_router(routes(pane))
     if page:
         from tam_dist.review.page import mount_page

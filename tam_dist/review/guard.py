@@ -14,7 +14,7 @@ from tam_dist.review.sessions import COOKIE, Sessions
 #: Of a request's body, bytes: a mask of an 8K picture as PNG is smaller.
 LARGEST_BODY = 16 << 20
 #: What may be asked for without a login.
-_OPEN = frozenset({"/login", "/pane/login.css", "/pane/theme.css"})
+_OPEN = frozenset({"/login", "/metrics", "/pane/login.css", "/pane/theme.css"})
 #: What Gradio offers and the pane has no use for: files of this machine, uploads, requests to elsewhere.
 _CLOSED = ("/gradio_api/file", "/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/stream", "/gradio_api/component_server")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

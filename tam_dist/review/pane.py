@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tam_dist.review.exports import Exports
 from tam_dist.review.jobs import Jobs
+from tam_dist.review.metrics import QueueMetrics
 from tam_dist.review.opened import Opener
 from tam_dist.review.places import Places
 from tam_dist.review.preview import Previews
@@ -22,6 +23,7 @@ class Pane:
     previews: Previews = field(default_factory=Previews)
     claims: Claims = field(default_factory=Claims)
     exports: Exports = field(default_factory=Exports)
+    metrics: QueueMetrics = field(default_factory=QueueMetrics)
 
     def close(self) -> None:
         """What is being tracked goes on."""

@@ -68,7 +68,12 @@ class Claims:
             if page in self._claims:
                 self._claims[page] = (self._claims[page][0], self.clock() + HOLDS)
 
-    def _others(self, page: str) -> list[Spot]:
+    def pages(self) -> int:
+        """How many are at a suggestion now."""
+        with self._changing:
+            return len(self._others(None))
+
+    def _others(self, page: str | None) -> list[Spot]:
         now = self.clock()
         for other, (_, until) in list(self._claims.items()):
             if until <= now:

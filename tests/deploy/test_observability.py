@@ -11,15 +11,17 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
 from tam_dist.monitoring import metrics
+from tam_dist.review import metrics as review_metrics
 from tests.actors.chaos import wait_until
-from tests.deploy.clusters import TAM_DIST, Cluster, free_ports, ray_head
-from tests.deploy.files import DEPLOY, load, tool
+from tests.deploy.clusters import TAM_DIST, free_ports, ray_head
+from tests.deploy.files import DEPLOY, ROOT, load, tool
 from tests.deploy.runs import labels
 
 FOLDER = DEPLOY / "observability"
@@ -47,9 +49,13 @@ def test_the_rules_and_the_configuration_are_prometheus_own(tmp_path: Path) -> N
 
 def test_every_metric_that_is_asked_for_exists() -> None:
     text = json.dumps(DASHBOARD) + (FOLDER / "alerts.yaml").read_text()
-    known = {line.split()[0] for line in (metrics.__doc__ or "").splitlines() if line.startswith("tam_dist_")}
-    asked = set(re.findall(r"ray_(tam_dist_\w+)", text))
-    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} == known
+    asked = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"ray_(tam_dist_\w+)", text)}
+    assert asked == tabled(metrics)
+    assert set(re.findall(r"(?<!ray_)\b(tam_dist_\w+)", text)) == tabled(review_metrics)
+
+
+def tabled(module: ModuleType) -> set[str]:
+    return {line.split()[0] for line in (module.__doc__ or "").splitlines() if line.startswith("tam_dist_")}
 
 
 def test_every_alert_has_its_paragraph_in_the_handbook() -> None:
@@ -178,11 +184,14 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(cluster: Cluster, folder: Path) -> Iterator[Prometheus]:
+def prometheus(folder: Path, **targets: str) -> Iterator[Prometheus]:
     """As shipped, but for the address of what it scrapes, and more often."""
     [content] = load(FOLDER / "prometheus.yml")
     content["global"] = {"scrape_interval": "2s", "evaluation_interval": "2s"}
-    content["scrape_configs"] = [{"job_name": "ray", "static_configs": [{"targets": [cluster.metrics]}]}]
+    assert {job["job_name"] for job in content["scrape_configs"]} == targets.keys()
+    content["scrape_configs"] = [
+        {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in targets.items()
+    ]
     folder.mkdir()
     (folder / "alerts.yaml").write_text((FOLDER / "alerts.yaml").read_text())
     (folder / "prometheus.yml").write_text(yaml.safe_dump(content))
@@ -198,13 +207,37 @@ def prometheus(cluster: Cluster, folder: Path) -> Iterator[Prometheus]:
 
     def ready() -> bool:
         try:
-            return server.targets() == ["up"]
+            return server.targets() == ["up"] * len(targets)
         except OSError:
             return False
 
     try:
         wait_until(ready, 60, "Prometheus and its first scrape")
         yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def told_of_chunks(errors: str, videos: int) -> None:
+    """A run's log tells of each chunk whose it is."""
+    lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+    stored = [line for line in lines if line.get("event") == "committed"]
+    assert len({line["video"] for line in stored}) == videos
+    for line in stored:
+        assert line["pass"].startswith(("forward", "backward"))
+        assert isinstance(line["chunk"], int)
+        assert isinstance(line["generation"], int)
+
+
+@contextmanager
+def review_pane(folder: Path) -> Iterator[str]:
+    """The pane of all runs below ``folder``; gives its address."""
+    [port] = free_ports(1)
+    words = ("review", str(folder), "--videos", str(folder), "--port", str(port))
+    process = subprocess.Popen([*TAM_DIST, *words], stderr=subprocess.DEVNULL, cwd=ROOT)
+    try:
+        yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -217,18 +250,23 @@ def test_every_query_is_answered_while_a_run_goes_on(
 ) -> None:
     tool("prometheus", "prometheus")
     settings = (*tiny_settings, "cluster.preset=cpu", "refinement.mode=on", "refinement.every=1")
-    with ray_head(short_path / "ray", "--num-cpus=4") as cluster, prometheus(cluster, tmp_path / "prometheus") as server:
+    with (
+        ray_head(short_path / "ray", "--num-cpus=4") as cluster,
+        review_pane(tmp_path) as pane,
+        prometheus(tmp_path / "prometheus", ray=cluster.metrics, review=pane) as server,
+    ):
         answered: set[str] = set()
         wanted = {name for name, query in queries().items() if not any(absent in query for absent in _ABSENT)}
         deadline = time.monotonic() + 150
         for number in range(20):  # runs, one after the other, until every query had its answer
             words = ("run", str(corpus), "--out", str(tmp_path / f"runs-{number}"), *settings)
-            run = cluster.start(*TAM_DIST, *words)
+            run = cluster.start(*TAM_DIST, "--log-format", "json", *words)
             while run.poll() is None:
                 time.sleep(2)
                 answered |= {name for name, query in queries().items() if server.ask(query)}
             _, errors = run.communicate()
             assert run.returncode == 0, errors
+            told_of_chunks(errors, len(undisturbed))
             if wanted <= answered or time.monotonic() > deadline:
                 break
         assert wanted - answered == set()

@@ -65,6 +65,7 @@ def queue_routes(pane: Pane) -> APIRouter:
         pane.claims.keep(page)
         places = [pane.places.project(project)] if project else list(pane.places.projects())
         found: list[tuple[Opened, Suggested]] = []
+        counts: list[int] = []
         for place in places:
             try:
                 opened = pane.opener.get(place.id)
@@ -72,8 +73,11 @@ def queue_routes(pane: Pane) -> APIRouter:
                 continue  # the project list says what is the matter with it
             opened.scores.refresh(wait=False)
             offered = {Spot(place.id, each.spot.frame, each.object): each for each in opened.suggestions.now()}
+            counts.append(len(offered))
             free = pane.claims.free(page, offered, apart=spacing(opened.video.frame_count))
             found += [(opened, offered[spot]) for spot in free]
+        if not project:
+            pane.metrics.offered(counts)
         found.sort(key=lambda each: -each[1].spot.gain)
         return QueueView(left=len(found), spots=[_view(*each) for each in found[:_MOST_SHOWN]])
 
@@ -87,6 +91,7 @@ def queue_routes(pane: Pane) -> APIRouter:
     @router.post("/pass")
     def pass_over(body: SpotRequest) -> dict[str, bool]:
         pane.claims.pass_over(body.page, body.spot)
+        pane.metrics.passed()
         return {"passed": True}
 
     @router.post("/release")

@@ -36,9 +36,8 @@ def log_in(client: TestClient) -> None:
 
 def test_every_route_needs_a_login(closed: TestClient) -> None:
     assert isinstance(closed.app, FastAPI)
-    paths = {
-        (method, path) for path, methods in closed.app.openapi()["paths"].items() for method in methods if path != "/login"
-    }
+    described = closed.app.openapi()["paths"]
+    paths = {(method, path) for path, methods in described.items() for method in methods if path not in ("/login", "/metrics")}
     assert len(paths) > 20
     for method, path in paths:
         filled = path.replace("{frame}", "0").replace("{project}", "x").replace("{version}", "v").replace("{identifier}", "x")
@@ -54,6 +53,13 @@ def test_every_route_needs_a_login(closed: TestClient) -> None:
     ):
         assert closed.get(path).status_code == 401, path
     assert closed.get("/", headers={"accept": "text/html"}).headers["location"] == "/login"
+
+
+def test_metrics_are_told_to_all_and_name_nothing(closed: TestClient) -> None:
+    answer = closed.get("/metrics")
+    assert answer.status_code == 200
+    assert "tam_dist_review_suggestions 0.0" in answer.text
+    assert "film" not in answer.text
 
 
 def test_after_a_login_all_is_open_and_the_name_is_ones_own(closed: TestClient) -> None:

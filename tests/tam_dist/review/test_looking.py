@@ -17,6 +17,8 @@ from tests.finished import CHUNK
 from tests.tam_dist.review.conftest import FRAMES, labels_in
 from tests.tiny import HEIGHT, WIDTH, moving_square
 
+_MEASURED = ("suggestions", "projects", "pages", "passed", "passed_total")
+
 
 def test_a_frame_is_the_videos(client: TestClient, project: str) -> None:
     for frame in (0, 30, 29, FRAMES - 1):  # forwards, far, back
@@ -119,3 +121,30 @@ def test_the_queue_is_that_of_the_api_and_follows_what_is_asked(client: TestClie
     assert shown() == [(s.frame, s.object, s.reason) for s in steering.review_queue(where)]
     steering.lock(where, 25)
     assert [frame for frame, *_ in shown()] == [12]
+
+
+def test_metrics_count_what_waits_and_who_works(client: TestClient, project: str, pane: Pane) -> None:
+    with ProjectStore.open(pane.places.project(project).location, write=True) as store:
+        quality = np.full((CHUNK, 2), 0.9, np.float32)
+        quality[3, 0] = 0.25
+        labels = store.labels[2 * CHUNK : 3 * CHUNK]
+        store.commit(ChunkResult(2, 2 * CHUNK, labels, quality, np.full((CHUNK, 2), 2, np.uint8)))
+    pane.opener.get(project).scores._looked = 0.0
+    client.get(f"/api/p/{project}")
+
+    def told() -> dict[str, float]:
+        lines = client.get("/metrics").text.splitlines()
+        return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
+
+    before = told()
+    assert {name.removesuffix("_created") for name in before} == {f"tam_dist_review_{n}" for n in _MEASURED}
+    assert before["tam_dist_review_suggestions"] == 0, "no page has asked"
+    spot = {"page": "p", "project": project, "frame": 2 * CHUNK + 3, "object": "cat"}
+    assert client.get("/api/queue?page=p").json()["left"] == 1
+    client.post("/api/queue/claim", json=spot)
+    now = told()
+    assert [now[f"tam_dist_review_{name}"] for name in ("suggestions", "projects", "pages")] == [1, 1, 1]
+    client.post("/api/queue/pass", json=spot)
+    client.get(f"/api/queue?page=p&project={project}")  # of one project: says nothing of all
+    later = told()
+    assert [later[f"tam_dist_review_{name}"] for name in ("suggestions", "pages", "passed_total")] == [1, 0, 1]
