@@ -39,6 +39,18 @@ def test_a_second_correction_before_the_first_one(here: Path) -> None:
     assert all(known.issuperset(r.prompts) for r in ProjectStore.open(here, write=False).records().values())
 
 
+def test_a_frame_corrected_by_clicks_stays_as_it_was_then(here: Path) -> None:
+    kept: dict[int, np.ndarray] = {}
+    for frame, x in ((20, 30), (9, 50), (33, 12)):
+        there = bool(tam_dist.Project.open(here).masks["cat"][frame][18, x])
+        tam_dist.correct(here, [tam_dist.click("cat", x, 18, frame=frame, positive=not there)])
+        found = tam_dist.resume(here).masks["cat"]
+        assert found[frame][18, x] != there
+        kept[frame] = found[frame].copy()
+        for earlier, mask in kept.items():
+            assert np.array_equal(found[earlier], mask), (frame, earlier)
+
+
 def test_a_locked_frame_stays_whatever_is_corrected_elsewhere(here: Path) -> None:
     before = np.asarray(tam_dist.Project.open(here).labels[20])
     tam_dist.lock(here, 20)
