@@ -1,9 +1,10 @@
 """Corrections on the benchmark: how much better the masks are after each time that somebody looks at a frame.
 
 A simulated annotator starts each sequence with clicks on its prompted frame. In each round they look at one frame, click up to
-three times in the largest error that is left there, seeing after each click the mask that it gives, and what they corrected is
-tracked. Which frame that is, is what is compared: that of the review queue, a random one, the middle of the longest stretch
-nobody looked at, and the one that is worst in truth. No frame is looked at twice.
+three times in the largest error that is left there, seeing after each click the mask that it gives (one that made it worse they
+take back, and are done with that frame), and what they corrected is tracked. Which frame that is, is what is compared: that of
+the review queue, a random one, the middle of the longest stretch nobody looked at, and the one that is worst in truth. No frame
+is looked at twice.
 
 The figures follow DAVIS's interactive track in spirit only: its annotator draws scribbles, and its time includes theirs. Here a
 round is a frame, and time is that of tracking alone.
@@ -201,10 +202,12 @@ class _Annotator:
                 click = next_click(masks[worst], truth == worst, valid)
                 if click is None:
                     break
-                given.setdefault(worst, []).append(click)
-                points = np.array([(c.x, c.y) for c in given[worst]], np.float32)
-                labels_given = np.array([int(c.positive) for c in given[worst]], np.int64)
-                masks[worst] = previewer.preview(frame, str(worst), points, labels_given).mask
+                clicks = [*given.get(worst, ()), click]
+                points = np.array([(c.x, c.y) for c in clicks], np.float32)
+                shown = previewer.preview(frame, str(worst), points, np.array([int(c.positive) for c in clicks], np.int64)).mask
+                if mask_iou(shown, truth == worst, valid) < mask_iou(masks[worst], truth == worst, valid):
+                    break
+                given[worst], masks[worst] = clicks, shown
         return [new_prompt(frame, str(o), Clicks(tuple(points))) for o, points in given.items()]
 
 
