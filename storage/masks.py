@@ -19,21 +19,18 @@ from numcodecs.zstd import Zstd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
+from storage.encoding import FLAT, LEVEL, STORE_EMPTY, encode_rows
 from storage.location import Location, storage_errors
 from storage.ownership import MASKS_MARK, check_masks_replaceable
 from storage.stores import SnapshotStore
 from tam_dist.errors import ProjectError, SchemaError
-from tam_dist.types import FloatArray, LabelArray, UInt8Array
+from tam_dist.types import EncodedLabels, FloatArray, LabelArray, UInt8Array
 
 MASKS = "masks.zarr"
 _MAX_UINT8_OBJECTS = 254
 # Columns of one quality chunk: wider than most K ever gets, so that a new object changes the array's metadata alone.
 _COLUMNS = 256
 _SCORE_ROWS_PER_READ = 4096
-# One flat folder per array: the default "/" makes two folders for each of the 10,000 shards of a film.
-_FLAT: Any = {"name": "default", "separator": "."}
-# A shard of background only is stored all the same: else a lost shard would look like it.
-_STORE_EMPTY: Any = {"write_empty_chunks": True}
 _RESTORE = "restore it from a copy or start the project again"
 _REDO = "remove the chunk's record in commits/ and run tam-dist resume"
 
@@ -104,6 +101,7 @@ class MaskStore:
             lambda: self._reopen("quality"), self._read_scores, _SCORE_ROWS_PER_READ
         )
         self.origin: FrameRows[UInt8Array] = FrameRows(lambda: self._reopen("origin"), self._read_scores, _SCORE_ROWS_PER_READ)
+        self._columns = self.object_count if write else 0
 
     @classmethod
     def create(
@@ -114,7 +112,7 @@ class MaskStore:
         if pts.shape != (frames,):
             raise ValueError(f"pts must have shape ({frames},), not {pts.shape}")
         dtype = np.uint8 if objects <= _MAX_UINT8_OBJECTS else np.uint16
-        common: dict[str, Any] = {"compressors": ZstdCodec(level=3), "chunk_key_encoding": _FLAT}
+        common: dict[str, Any] = {"compressors": ZstdCodec(level=LEVEL), "chunk_key_encoding": FLAT}
         check_masks_replaceable(project / MASKS)
         with storage_errors("Writing", project / MASKS):
             store = (project / MASKS).zarr_store(read_only=False)
@@ -154,20 +152,22 @@ class MaskStore:
         array = self._array(self._reader, "pts")
         return cast("NDArray[np.int64]", self._read(array, 0, array.shape[0]))
 
-    def write(self, start: int, labels: LabelArray, quality: FloatArray, origin: UInt8Array) -> None:
-        """Write one whole chunk from frame ``start``; labels first, then the scores. Durable when it returns.
+    def write(self, start: int, labels: EncodedLabels, quality: FloatArray, origin: UInt8Array) -> str:
+        """Write one whole chunk from frame ``start``; labels first, then the scores. Durable when it returns. Its
+        :meth:`stored_digest`.
 
         Fewer score columns than K leave the others untracked. Raises :class:`StorageError`.
         """
-        writer = self._writer_group()
-        stop = start + len(labels)
-        with storage_errors("Writing", self._location):
-            self._array(writer, "labels")[start:stop] = labels
-            for name, rows, fill in (("quality", quality, np.nan), ("origin", origin, 0)):
-                array = self._array(writer, name)
-                whole = np.full((len(rows), array.shape[1]), fill, array.dtype)
-                whole[:, : rows.shape[1]] = rows
-                array[start:stop] = whole
+        self._writer_group()
+        chunk = start // self.chunk_size
+        (self._location / "labels" / f"c.{chunk}.0.0").write(labels.shard)
+        sha = hashlib.sha256(labels.shard)
+        for name, rows, fill in (("quality", quality, np.nan), ("origin", origin, 0)):
+            parts = encode_rows(rows, (self.chunk_size, _COLUMNS), self._columns, fill)
+            for column, part in enumerate(parts):
+                (self._location / name / f"c.{chunk}.{column}").write(part)
+                sha.update(part)
+        return sha.hexdigest()
 
     def grow(self, objects: int) -> None:
         """Make room for ``objects`` columns; earlier frames read as untracked there. Raises as :meth:`check_room`."""
@@ -179,6 +179,7 @@ class MaskStore:
                 if array.shape[1] < objects:
                     array.resize((array.shape[0], objects))
             self._writer = self._open_for_writing()
+        self._columns = max(self._columns, objects)
 
     def check_room(self, objects: int) -> None:
         """Raises :class:`ProjectError` where the label maps' one byte a pixel cannot hold so many."""
@@ -236,7 +237,7 @@ class MaskStore:
 
     @staticmethod
     def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-        return cast("zarr.Array[Any]", group[name]).with_config(_STORE_EMPTY)
+        return cast("zarr.Array[Any]", group[name]).with_config(STORE_EMPTY)
 
     def _read(self, array: zarr.Array[Any], first: int, last: int) -> NDArray[Any]:
         with self._reading, self._guard(f"Reading frames {first} to {last - 1} of", _REDO):

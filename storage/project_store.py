@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from storage import lock, ownership
 from storage.checkpoints import BACKWARD_CHECKPOINTS, CHECKPOINTS, CheckpointStore, state_digest
-from storage.commits import COMMITS, CommitRecord, labels_digest, scores_digest
+from storage.commits import COMMITS, CommitRecord, scores_digest
+from storage.encoding import encode_labels
 from storage.location import Location
 from storage.manifest import MANIFEST, Manifest
 from storage.masks import MASKS, MaskStore
@@ -36,8 +37,8 @@ from tam_dist.errors import ProjectError, ProjectExistsError, SchemaError
 from tam_dist.types import (
     ChunkResult,
     Edition,
+    EncodedLabels,
     FloatArray,
-    LabelArray,
     ShotScan,
     TrackedObject,
     UInt8Array,
@@ -190,17 +191,23 @@ class ProjectStore(ProjectReader):
                 write_shots(self.location, after)
 
     def commit(
-        self, result: ChunkResult, checkpoint: bytes | None = None, *, backward: bool = False, agreeing: int = 0
+        self,
+        result: ChunkResult,
+        checkpoint: bytes | None = None,
+        *,
+        backward: bool = False,
+        agreeing: int = 0,
+        encoded: EncodedLabels | None = None,
     ) -> CommitRecord:
         """Store a chunk's masks, and the tracker's state after it, and make them count: all of it or nothing. ``backward``:
         those stored, completed by a backward pass, and that pass's state; the forward pass's own stays. ``agreeing``: see
-        :class:`CommitRecord`.
+        :class:`CommitRecord`; ``encoded``: the result's labels, where somebody has encoded them.
 
         A chunk already committed with the same content is left alone, so a commit may be repeated; with other masks it is
         rewritten with the next revision; with the same masks and other scores, prompts, basis or state the revision stays.
         Raises :class:`ProjectLockedError` where the lock was lost.
         """
-        labels, quality, origin = self._checked(result)
+        labels, quality, origin = self._checked(result, encoded)
         chunk = result.index
         with self._writing:
             self._require_lock()
@@ -208,7 +215,7 @@ class ProjectStore(ProjectReader):
             new = CommitRecord(
                 chunk=chunk,
                 revision=1,
-                digest=labels_digest(labels),
+                digest=labels.digest,
                 scores=scores_digest(quality, origin),
                 objects=quality.shape[1],
                 checkpoint=None if checkpoint is None or backward else state_digest(checkpoint),
@@ -231,14 +238,13 @@ class ProjectStore(ProjectReader):
                     return old
                 new = replace(new, revision=old.revision + (new.digest != old.digest or chunk in self._rewriting))
                 if new.digest != old.digest:
-                    new = replace(new, changed=self._share_changed(result.start, labels))
+                    new = replace(new, changed=self._share_changed(result))
                 self._commits.begin_rewrite(chunk)
                 self._rewriting |= {chunk}
                 self._committed = self.committed - {chunk}
             if checkpoint is not None:
                 self._keep_state(chunk, checkpoint, backward=backward)
-            self._masks.write(result.start, labels, quality, origin)
-            new = replace(new, stored=self._masks.stored_digest(chunk))
+            new = replace(new, stored=self._masks.write(result.start, labels, quality, origin))
             self._require_lock()  # once more: whoever lost the lock while writing must not vouch for the chunk
             self._commits.put(new)
             if old is not None:
@@ -258,13 +264,12 @@ class ProjectStore(ProjectReader):
             old = self.record(chunk)
             if old is None:
                 raise ValueError(f"chunk {chunk} is not committed")
-            digest, basis = labels_digest(labels), None if result.basis is None else result.basis.after(result.layer)
+            digest, basis = labels.digest, None if result.basis is None else result.basis.after(result.layer)
             new = replace(old, digest=digest, scores=scores_digest(quality, origin), objects=quality.shape[1], basis=basis)
             new = replace(new, revision=old.revision + (digest != old.digest), time=time.time())
-            new = replace(new, changed=self._share_changed(result.start, labels))
+            new = replace(new, changed=self._share_changed(result))
             self._commits.begin_rewrite(chunk)
-            self._masks.write(result.start, labels, quality, origin)
-            new = replace(new, stored=self._masks.stored_digest(chunk))
+            new = replace(new, stored=self._masks.write(result.start, labels, quality, origin))
             self._commits.put(new)
             self._commits.end_rewrite(chunk)
             return new
@@ -304,9 +309,9 @@ class ProjectStore(ProjectReader):
                 return chunk, state
         return None
 
-    def _share_changed(self, start: int, labels: LabelArray) -> float:
-        """Of the pixels of a chunk, those that ``labels`` (t, H, W) makes others than are stored."""
-        return float((self.labels[start : start + len(labels)] != labels).mean())
+    def _share_changed(self, result: ChunkResult) -> float:
+        """Of the pixels of a chunk, those that ``result`` makes others than are stored."""
+        return float((self.labels[result.start : result.start + len(result.labels)] != result.labels).mean())
 
     def _thin(self, *, backward: bool) -> None:
         if backward:
@@ -378,8 +383,10 @@ class ProjectStore(ProjectReader):
             raise ProjectError(f"{self.location} was opened for reading: open it with write=True.")
         self._lock.check()
 
-    def _checked(self, result: ChunkResult) -> tuple[LabelArray, FloatArray, UInt8Array]:
-        """The result's arrays in the stored dtypes. A result that does not fit is a fault of the caller: ``ValueError``."""
+    def _checked(
+        self, result: ChunkResult, encoded: EncodedLabels | None = None
+    ) -> tuple[EncodedLabels, FloatArray, UInt8Array]:
+        """The result's arrays as they are stored. A result that does not fit is a fault of the caller: ``ValueError``."""
         frames = self._manifest.chunk_frames(result.index)
         source = self._manifest.source
         if not frames or result.start != frames.start or result.labels.shape != (len(frames), source.height, source.width):
@@ -387,10 +394,15 @@ class ProjectStore(ProjectReader):
         columns = len(self._manifest.objects)
         if result.quality.shape != result.origin.shape or result.quality.shape[0] != len(frames):
             raise ValueError(f"quality {result.quality.shape} and origin {result.origin.shape} do not fit {len(frames)} frames")
-        if result.quality.shape[1] > columns or result.labels.max() > columns:
+        dtype = self.labels.dtype
+        if encoded is not None and (encoded.dtype, encoded.shape) != (dtype.str, result.labels.shape):
+            encoded = None
+        highest = result.labels.max() if encoded is None else encoded.highest
+        if result.quality.shape[1] > columns or highest > columns:
             raise ValueError(f"chunk {result.index} names an object beyond the project's {columns}")
-        labels = np.ascontiguousarray(result.labels, dtype=self.labels.dtype)
-        return labels, np.asarray(result.quality, np.float32), np.asarray(result.origin, np.uint8)
+        if encoded is None:
+            encoded = encode_labels(np.ascontiguousarray(result.labels, dtype=dtype), self._manifest.chunk_size)
+        return encoded, np.asarray(result.quality, np.float32), np.asarray(result.origin, np.uint8)
 
     def _recover(self) -> None:
         """After the lock is taken: whatever the last writer did not finish is undone, or finished where only that was left."""

@@ -355,6 +355,19 @@ class ChunkResult:
 
 
 @dataclass(frozen=True, eq=False)
+class EncodedLabels:
+    """A chunk's labels as they are stored: ``shard`` is the bytes, ``digest`` that of the labels themselves, ``highest`` the
+    largest id among them; ``dtype`` (as NumPy spells it, ``|u1``) and ``shape`` (n, H, W) tell what was encoded.
+    """
+
+    shard: bytes
+    digest: str
+    highest: int
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class StepResult:
     """Outcome of one call into a tracking session: exactly one of ``chunk`` (the chunk is finished) and ``requests`` (it waits
     for the segmentation model; ``resume`` continues it with a tuple of answers for each) is set. ``checkpoint`` is the

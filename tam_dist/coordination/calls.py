@@ -189,9 +189,20 @@ class Refer(Call):
 
 
 @dataclass(frozen=True)
+class Encode(Call):
+    """Writer, any: bring a finished chunk's masks into the form in which they are stored (payload: StepResult). Payload:
+    EncodedLabels, None where there are no masks.
+    """
+
+    chunk: int
+    chunk_size: int
+
+
+@dataclass(frozen=True)
 class Write(Call):
-    """Writer: commit a finished chunk, keep its checkpoint (payload: StepResult, with either or both). Masks of a ``backward``
-    pass are brought together with those stored. Receipt: :class:`WriteReceipt`.
+    """Writer: commit a finished chunk, keep its checkpoint (payloads: StepResult, with either or both, and what :class:`Encode`
+    gave, where it was asked). Masks of a ``backward`` pass are brought together with those stored. Receipt:
+    :class:`WriteReceipt`.
     """
 
     chunk: int

@@ -17,6 +17,7 @@ from tam_dist.coordination.calls import (
     CloseSession,
     CloseVideo,
     Decode,
+    Encode,
     Executor,
     Learn,
     OpenPass,
@@ -183,7 +184,15 @@ class PassKeeper:
         if run.replanning:  # who knows whether it is still asked for; stored now, it could replace what is
             each.unsent.append(chunk)
             return
-        self._submit(run.writer, Write(run.job.project, each.generation, chunk, each.plan.backward), step)
+        encoder = self._assignment.encoder(run, each)
+        if encoder is None:
+            self._commit(run, each, chunk)
+        else:
+            self._submit(encoder, Encode(run.job.project, each.generation, chunk, run.job.spec.chunk_size), step)
+
+    def _commit(self, run: VideoRun, each: PassRun, chunk: int, *encoded: Payload) -> None:
+        write = Write(run.job.project, each.generation, chunk, each.plan.backward)
+        self._submit(run.writer, write, each.writing[chunk], *encoded)
 
     def _save(self, run: VideoRun, each: PassRun) -> None:
         if each.plan.anchor is not None or each.plan.chunks[each.at - 1] not in each.plan.kept:

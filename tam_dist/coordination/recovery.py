@@ -13,6 +13,7 @@ from tam_dist.coordination.calls import (
     Call,
     CloseProject,
     Decode,
+    Encode,
     KeepShots,
     OpenPass,
     OpenProject,
@@ -59,12 +60,12 @@ class Recovery(PassKeeper):
     def _recover(self, run: VideoRun, each: PassRun | None, call: Call, worker: WorkerId, *, died: bool) -> None:
         closing = run.state is VideoState.CLOSING
         half_filled = isinstance(call, Write) and call.backward  # the masks filled into may be gone with those filled in
-        asked_again = Scan | KeepShots | Decode | Segment | Refer | OpenProject | OpenPass | Write
-        repeatable = Write | CloseProject if closing else asked_again
+        asked_again = Scan | KeepShots | Decode | Segment | Refer | OpenProject | OpenPass | Encode | Write
+        repeatable = Encode | Write | CloseProject if closing else asked_again
         if died and isinstance(call, repeatable) and not half_filled:
             self._repeat(run, each, call)
         elif closing:
-            if each is not None and isinstance(call, Write):  # lost, and the video ends before they are made again
+            if each is not None and isinstance(call, Encode | Write):  # lost, and the video ends before they are made again
                 each.writing.pop(call.chunk, None)
                 self._finish_closing(run)
         elif each is None or (isinstance(call, OpenPass | OpenSession) and not died) or (died and half_filled):
@@ -82,6 +83,8 @@ class Recovery(PassKeeper):
             self._submit_scan(run, call)
         elif isinstance(call, Decode | Refer) and each is None:  # by the time it is there it may be wanted again
             self._decode_reference(run, call.chunk)
+        elif isinstance(call, Encode) and each is not None:
+            self._write(run, each, call.chunk, each.writing[call.chunk])
         elif isinstance(call, Decode) and each is not None:
             self._give_decoder(run, each)
             self._submit(each.decoder, replace(call, lane=each.lane))
@@ -117,13 +120,13 @@ class Recovery(PassKeeper):
 
     def _fail(self, run: VideoRun, each: PassRun | None, call: Call, error: Exception) -> None:
         """The first reason counts. What failed is not waited for again: on a full disk the end waited for a write for ever."""
-        if isinstance(call, Write) and each is not None:
+        if isinstance(call, Encode | Write) and each is not None:
             each.writing.pop(call.chunk, None)
         if run.state is not VideoState.CLOSING:
             self._close(run, VideoState.FAILED, error)
         elif isinstance(call, CloseProject):
             self._end(run, VideoState.FAILED, run.error or error)
-        elif isinstance(call, Write):
+        elif isinstance(call, Encode | Write):
             run.ending, run.error = VideoState.FAILED, run.error or error
             self._finish_closing(run)
 

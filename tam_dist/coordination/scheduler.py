@@ -27,6 +27,7 @@ from tam_dist.coordination.calls import (
     CloseProject,
     Completion,
     Decode,
+    Encode,
     KeepShots,
     OpenPass,
     OpenProject,
@@ -174,7 +175,7 @@ class Scheduler(Recovery):
         elif each is None and isinstance(call, Decode | Refer):
             if run.state is VideoState.TRACKING:
                 self._on_reference(call, run, completion.payload)
-        elif each is not None and (run.state is not VideoState.CLOSING or isinstance(call, Write)):
+        elif each is not None and (run.state is not VideoState.CLOSING or isinstance(call, Encode | Write)):
             self._on_answer(call, run, each, completion)
 
     # --- answers -------------------------------------------------------------------------------------------------------
@@ -327,6 +328,10 @@ class Scheduler(Recovery):
             case Snapshot(), _:
                 each.saving = False
                 self._write(run, each, call.chunk, done.payload)
+            case Encode(), _ if run.replanning:
+                each.unsent.append(call.chunk)
+            case Encode(), _:
+                self._commit(run, each, call.chunk, done.payload)
             case Write(), WriteReceipt(settled=settled):
                 self._on_written(call, run, each, settled=settled)
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import cast
 
 from storage.commits import CommitRecord
+from storage.encoding import encode_labels
 from storage.project_store import ProjectStore
 from storage.run_state import RunState
 from tam_dist.coordination.calls import (
     Call,
     CloseProject,
+    Encode,
     KeepShots,
     Lessons,
     OpenPass,
@@ -33,7 +35,7 @@ from tam_dist.tracking.asked import Asked
 from tam_dist.tracking.fill import filled, fused, of_stored
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.spec import ReferenceFrames, SessionSpec
-from tam_dist.types import ChunkResult, StepResult
+from tam_dist.types import ChunkResult, EncodedLabels, StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
 #: How a project remembers that it was stopped half-way: as a run that nobody writes any more, to be resumed.
@@ -83,7 +85,12 @@ class WriterWorker:
                 self._store(call.video).keep_shots(call.scan)
                 return Receipt(watch.seconds), None
             case Write():
-                return WriteReceipt(watch.seconds, self._write(self._store(call.video), call, payloads[0])), None
+                step, encoded = payloads if len(payloads) > 1 else (payloads[0], None)
+                return WriteReceipt(watch.seconds, self._write(self._store(call.video), call, step, encoded)), None
+            case Encode():
+                result = payloads[0].chunk
+                encoded = None if result is None else encode_labels(result.labels, call.chunk_size)
+                return Receipt(watch.seconds), encoded
             case CloseProject():
                 self._close_project(call)
                 return Receipt(watch.seconds), None
@@ -107,7 +114,7 @@ class WriterWorker:
             store.close()
 
     @staticmethod
-    def _write(store: ProjectStore, call: Write, step: StepResult) -> bool:
+    def _write(store: ProjectStore, call: Write, step: StepResult, encoded: EncodedLabels | None) -> bool:
         """Whatever comes again, or late, changes nothing: a chunk that a later pass has completed stays as it is. Returns
         whether what the pass has still before it may stay.
         """
@@ -120,7 +127,7 @@ class WriterWorker:
         new: CommitRecord | None = None
         if made <= result.layer + 1 and not result.layer:
             agreeing = agreeing_with_stored(store, result) if record is not None and not made else 0
-            new = store.commit(result, step.checkpoint, agreeing=agreeing)
+            new = store.commit(result, step.checkpoint, agreeing=agreeing, encoded=encoded)
         elif record is None or made < result.layer:
             raise StorageError(f"{store.location}: chunk {call.chunk} is gone or was changed meanwhile: resume it.")
         elif made == result.layer:

@@ -5,8 +5,9 @@
 The film has 1,600 shots of the lengths that films have (log-normal, 5 seconds on average, the longest cut at 3,000 frames). The
 schedule is the real one; workers only say how long they would be busy: 20 ms to track a frame, 150 ms of SAM in every other
 chunk, 2 ms to decode a frame or to look through it for cuts, half a GOP more where a decoder jumps, 15 ms for each of four
-references (measured: 0.73 of a frame), 10 ms to write a chunk, 3 ms on the way to and from each. As in the preset for eight
-GPUs there are two decoders and a writer for each propagator. The time that the schedule itself takes is measured and added.
+references (measured: 0.73 of a frame), 40 ms to encode a chunk's masks and 5 ms to write them then (measured with 1080p), 3 ms
+on the way to and from each. As in the preset for eight GPUs there are two decoders and a writer for each propagator. The time
+that the schedule itself takes is measured and added.
 Efficiency is frames a second over propagators x 50, from the opening of the project, shots to be found first, to its closing.
 So neither the cores at hand nor Ray limit what can be asked; tests.benchmarks.scaling has those.
 
@@ -32,6 +33,7 @@ from tam_dist.coordination.calls import (
     Call,
     Completion,
     Decode,
+    Encode,
     OpenPass,
     OpenProject,
     OpenSession,
@@ -61,7 +63,7 @@ from tam_dist.tracking.spec import ReferenceFrames, VideoGrid
 from tam_dist.types import Cut, ShotScan
 
 CHUNK = 16
-TRACK, ANSWER, DECODE, JUMP, REFERENCE, WAY = 0.020, 0.150, 0.002, 0.250, 0.015, 0.003
+TRACK, ANSWER, DECODE, JUMP, REFERENCE, ENCODE, WAY = 0.020, 0.150, 0.002, 0.250, 0.015, 0.040, 0.003
 REFERENCES = tuple(ReferenceFrames(chunk, ()) for chunk in range(4))
 
 
@@ -96,6 +98,7 @@ class Cluster:
 
     def submit(self, worker: WorkerId, call: Call, *payloads: Payload) -> None:
         receipt, seconds = self._answer(worker, call)
+        seconds += ENCODE if isinstance(call, Write) and len(payloads) == 1 else 0.0
         starts = max(self.now + WAY, self.busy.get(worker, 0.0))
         self.busy[worker] = starts + seconds
         heapq.heappush(
@@ -140,6 +143,8 @@ class Cluster:
                 return StepReceipt(0.0, finished=True), CHUNK * TRACK / 2
             case Segment():
                 return Receipt(0.0), ANSWER
+            case Encode():
+                return Receipt(0.0), ENCODE
             case Write():
                 return WriteReceipt(0.0), self.write
         return Receipt(0.0), 0.0
@@ -164,7 +169,7 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=1600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--longest", type=int, default=3000)
-    parser.add_argument("--write", type=float, default=0.010, metavar="SECONDS", help="a chunk, by the film's one writer")
+    parser.add_argument("--write", type=float, default=0.005, metavar="SECONDS", help="a chunk, by the film's one writer")
     parser.add_argument("--known", action="store_true", help="the shots were found before")
     arguments = parser.parse_args()
     *cuts, end = shots(arguments.shots, arguments.seed)

@@ -12,10 +12,12 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from storage.encoding import encode_labels
 from storage.location import Location
 from storage.masks import MaskStore, _runs
 from storage.stores import SnapshotStore
 from tam_dist.errors import ProjectError, SchemaError
+from tam_dist.types import EncodedLabels
 
 steady = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -26,14 +28,18 @@ def make(project: Location, objects: int = K) -> MaskStore:
     return MaskStore.create(project, (T, H, W), chunk_size=CS, objects=objects, pts=np.arange(T, dtype=np.int64) * 512)
 
 
+def shard(labels: np.ndarray) -> EncodedLabels:
+    return encode_labels(labels, CS)
+
+
 def fill(store: MaskStore, value: int) -> None:
     for start in range(0, T, CS):
         n = min(CS, T - start)
         store.write(start, *whole(n, value))
 
 
-def whole(n: int, value: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return np.full((n, H, W), value, np.uint8), np.full((n, K), value / 9, np.float32), np.full((n, K), 2, np.uint8)
+def whole(n: int, value: int) -> tuple[EncodedLabels, np.ndarray, np.ndarray]:
+    return shard(np.full((n, H, W), value, np.uint8)), np.full((n, K), value / 9, np.float32), np.full((n, K), 2, np.uint8)
 
 
 def test_the_layout_is_plain_zarr_3_that_others_can_read(tmp_path: Path) -> None:
@@ -61,6 +67,23 @@ def test_the_layout_is_plain_zarr_3_that_others_can_read(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("frames", "columns"), [(CS, K), (T % CS, K), (CS, 300)])
+def test_a_chunk_is_stored_as_zarr_would_store_it(tmp_path: Path, frames: int, columns: int) -> None:
+    """Byte for byte, also the last one, which is short, and scores of more objects than one chunk has columns for."""
+    store = make(Location.parse(tmp_path), columns)
+    rng, start = np.random.default_rng(0), 0 if frames == CS else T - frames
+    labels = rng.integers(0, K, (frames, H, W), np.uint8)
+    quality, origin = rng.random((frames, columns), np.float32), rng.integers(0, 4, (frames, columns), np.uint8)
+    stored = store.write(start, encode_labels(labels.astype(store.labels.dtype), CS), quality, origin)
+    assert stored == store.stored_digest(start // CS)
+    files = {p: p.read_bytes() for p in tmp_path.rglob(f"c.{start // CS}.*") if "pts" not in p.parts}
+    assert len(files) == (3 if columns == K else 5)
+    group = zarr.open_group(str(tmp_path / "masks.zarr"), mode="r+")
+    for name, rows in (("labels", labels), ("quality", quality), ("origin", origin)):
+        group[name].with_config({"write_empty_chunks": True})[start : start + frames] = rows
+    assert {p: p.read_bytes() for p in files} == files
+
+
 def test_a_shard_of_background_is_stored(project: Location) -> None:
     store = make(project)
     store.write(0, *whole(CS, 0))
@@ -76,7 +99,7 @@ def test_reading_is_numpy_indexing(data: st.DataObject) -> None:
         for start in range(0, T, CS):
             n = min(CS, T - start)
             labels = np.arange(start, start + n, dtype=np.uint8)[:, None, None] * np.ones((1, H, W), np.uint8)
-            _STORE.write(start, labels, np.zeros((n, K), np.float32), np.zeros((n, K), np.uint8))
+            _STORE.write(start, shard(labels), np.zeros((n, K), np.float32), np.zeros((n, K), np.uint8))
     expected = np.arange(T)[:, None, None] * np.ones((1, H, W))
     key = data.draw(st.slices(T) | st.integers(-T, T - 1) | st.lists(st.integers(-T, T - 1), max_size=5))
     found = _STORE.labels[key]
@@ -101,7 +124,7 @@ def test_a_frame_is_read_from_one_version_of_its_shard(tmp_path: Path, monkeypat
     old = rng.integers(0, 3, (CS, H, W)).astype(np.uint8)
     new = np.zeros((CS, H, W), np.uint8)  # compresses differently: every offset moves
     scores = whole(CS, 1)[1:]
-    store.write(0, old, *scores)
+    store.write(0, shard(old), *scores)
     reader = MaskStore(Location.parse(tmp_path), write=False)
     original = SnapshotStore.get
     gets = 0
@@ -113,9 +136,9 @@ def test_a_frame_is_read_from_one_version_of_its_shard(tmp_path: Path, monkeypat
             (tmp_path / "masks.zarr/labels/c.0.0.0").write_bytes(replacement)
         return await original(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    store.write(0, new, *scores)
+    store.write(0, shard(new), *scores)
     replacement = (tmp_path / "masks.zarr/labels/c.0.0.0").read_bytes()
-    store.write(0, old, *scores)
+    store.write(0, shard(old), *scores)
     monkeypatch.setattr(SnapshotStore, "get", get)
     assert np.array_equal(reader.labels[2], old[2])
     assert gets == 2, "zarr no longer reads a frame in two requests: SnapshotStore may be unnecessary"
@@ -129,7 +152,7 @@ def test_scores_are_decoded_as_zarr_does(tmp_path: Path, objects: int) -> None:
     for start in (0, 8):  # the chunk between is not written
         n = min(CS, T - start)
         origin = rng.integers(0, 6, (n, objects)).astype(np.uint8)
-        store.write(start, np.zeros((n, H, W), np.uint8), rng.random((n, objects), np.float32), origin)
+        store.write(start, shard(np.zeros((n, H, W), np.uint8)), rng.random((n, objects), np.float32), origin)
     group = zarr.open_group(str(tmp_path / "masks.zarr"), mode="r")
     for name, rows in (("quality", store.quality), ("origin", store.origin)):
         for frames in (slice(None), slice(3, 9), slice(5, 7), slice(9, 10), slice(4, 4)):
@@ -166,7 +189,7 @@ def test_growing_keeps_what_is_there(project: Location) -> None:
 def test_more_columns_than_one_chunk_of_scores_holds(project: Location) -> None:
     store = MaskStore.create(project, (T, H, W), chunk_size=CS, objects=600, pts=np.zeros(T, np.int64))
     quality = np.random.default_rng(0).random((CS, 600), np.float32)
-    store.write(0, np.zeros((CS, H, W), np.uint16), quality, np.ones((CS, 600), np.uint8))
+    store.write(0, shard(np.zeros((CS, H, W), np.uint16)), quality, np.ones((CS, 600), np.uint8))
     assert np.array_equal(store.quality[:CS], quality)
     store.remove(frozenset({0}))
     assert store.stored_chunks() == frozenset()
@@ -217,7 +240,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[MaskStore, np.ndar
     store = MaskStore.create(location, labels.shape, chunk_size=4, objects=2, pts=np.arange(18))
     for start in range(0, 18, 4):
         rows = slice(start, start + 4)
-        store.write(start, labels[rows], quality[rows], np.ones((len(labels[rows]), 2), np.uint8))
+        store.write(start, encode_labels(labels[rows], 4), quality[rows], np.ones((len(labels[rows]), 2), np.uint8))
     return store, labels, quality
 
 

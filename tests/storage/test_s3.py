@@ -15,6 +15,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from storage.encoding import encode_labels
 from storage.location import Location
 from storage.lock import LeaseTimes, acquire
 from storage.manifest import Manifest
@@ -99,7 +100,8 @@ def test_what_a_killed_writer_left_is_removed(
     store = ProjectStore.create(bucket, manifest, pts, owner="writer-1")
     store.commit(chunk_result(0), b"state")
     result = chunk_result(1)
-    store._masks.write(result.start, result.labels, result.quality, result.origin)  # killed before the commit record
+    labels = encode_labels(result.labels, store.manifest.chunk_size)
+    store._masks.write(result.start, labels, result.quality, result.origin)  # killed before the commit record
     store._checkpoints.write(1, b"state")
     again = ProjectStore.open(bucket, write=True, owner="writer-1")  # the restarted actor
     assert again.committed == {0}

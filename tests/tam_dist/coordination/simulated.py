@@ -17,6 +17,7 @@ from tam_dist.coordination.calls import (
     CloseSession,
     Completion,
     Decode,
+    Encode,
     KeepShots,
     OpenPass,
     OpenProject,
@@ -193,7 +194,10 @@ class FakeWorker:
                 return Receipt(0.0), "+sam"
             case Snapshot():
                 return Receipt(0.0), FakeStep(None, self._held(call)[2])
+            case Encode():
+                return Receipt(0.0), f"encoded {payloads[0].mask}"
             case Write():
+                assert payloads[1:] in ((), (f"encoded {payloads[0].mask}",))
                 self._write(call, payloads[0])
                 return WriteReceipt(0.0), None
             case CloseProject():

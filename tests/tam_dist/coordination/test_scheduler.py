@@ -14,7 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tam_dist.config import Config, load_config
-from tam_dist.coordination.calls import Call, CloseProject, Decode, OpenPass, Resume, Role, Scan, Segment, Step, WorkerId, Write
+from tam_dist.coordination.calls import (
+    Call,
+    CloseProject,
+    Decode,
+    Encode,
+    OpenPass,
+    Resume,
+    Role,
+    Scan,
+    Segment,
+    Step,
+    WorkerId,
+    Write,
+)
 from tam_dist.coordination.events import ChunkCommitted, Event, ShotsScanned, VideoEnded, VideoReplayed
 from tam_dist.coordination.scheduler import Scheduler
 from tam_dist.coordination.video import FINAL, VideoJob, VideoRun, VideoState
@@ -280,6 +293,23 @@ def test_passes_of_one_video_run_at_once_and_fills_come_after_what_they_fill() -
     assert sorted(e.chunk for e in commits if e.new) == list(range(12))
     lanes = {(w, c.lane): c.generation for w, c in executor.log if isinstance(c, Decode)}
     assert len(set(lanes.values())) == len(lanes)
+
+
+def test_what_a_busy_writer_is_to_store_others_encode() -> None:
+    plan = tuple(Pass(first, first + 4) for first in range(0, 24, 4))
+    world = World(passes=lambda video, chunks: plan)
+    executor = SimulatedExecutor(world, COUNTS, choose=lambda busy: min(busy, key=lambda w: (w.role is Role.WRITER, w.number)))
+    run(world, [job("a", 24)], executor)
+    assert world.stores["a"].masks == world.expected("a", 24)
+    (writer,) = {worker for worker, call in executor.log if isinstance(call, Write)}
+    encoders = [worker for worker, call in executor.log if isinstance(call, Encode)]
+    assert set(encoders) == set(executor.workers(Role.WRITER)) - {writer}
+
+
+def test_a_lone_pass_is_encoded_where_it_is_written() -> None:
+    executor = SimulatedExecutor(World(), COUNTS)
+    run(executor.world, [job("a", 6), job("b", 6)], executor)
+    assert not any(isinstance(call, Encode) for _, call in executor.log)
 
 
 def test_all_decoders_look_for_cuts_once_before_passes_are_known() -> None:
