@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import ray
 
 from actors import survey as module
+from actors.executor import free_nodes
 from actors.placement import Node
 from actors.survey import Machine, Software, Survey, _difference, presets_for, software, survey
 from tam_dist.cli import run
+from tests.actors.chaos import wait_until
 
 MINE = Software("3.11.7", "2.60.0", "0.1.0", "2.13.0", (), ())
 NODE = Node("a", 4, 0)
@@ -47,6 +51,31 @@ def test_the_machines_of_a_cluster_answer(cluster: None) -> None:
     assert "can't use its GPU" in machine.lacks
     assert {"cpu", "gpu1", "gpu2"} <= set(found.fits)
     assert "8 GPU" not in found.lacks["gpu8"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "free"), [({"num_cpus": 0, "num_gpus": 3}, ("cpu", "gpu1")), ({"num_cpus": 4, "num_gpus": 4}, ())]
+)
+def test_what_others_hold_is_not_free(cluster: None, taken: dict[str, float], free: tuple[str, ...]) -> None:
+    """Half of a cluster, and all of it; where nothing is left its machines still answer."""
+    others: Any = ray.remote(**taken)(Others)
+    holder = others.remote()
+    try:
+        left = 4 - taken["num_gpus"]
+        wait_until(lambda: [node.gpus for node in free_nodes()] == [left], 60, "others to hold their part")
+        found = survey(None)
+    finally:
+        ray.kill(holder)
+        wait_until(lambda: [node.gpus for node in free_nodes()] == [4], 60, "others to let go")
+    [machine] = found.machines
+    assert (machine.total.gpus, machine.free.gpus, machine.free.cpus) == (4, left, 4 - taken["num_cpus"])
+    assert machine.software == software()
+    assert {"cpu", "gpu1", "gpu2"} <= set(found.fits)
+    assert found.free == free
+
+
+class Others:
+    """Of a run that is not ours."""
 
 
 @pytest.mark.parametrize(("lacks", "code"), [("", 0), ("No module named 'tam_dist'", 5)])
