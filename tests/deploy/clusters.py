@@ -45,6 +45,20 @@ def free_address() -> str:
     return f"{socket.gethostbyname(socket.gethostname())}:{free_ports(1)[0]}"
 
 
+def cluster_environment(address: str) -> dict[str, str]:
+    """For the machines and drivers of a cluster with its own token."""
+    return os.environ | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": uuid.uuid4().hex,
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "RAY_ADDRESS": address,
+    }
+
+
 @dataclass(frozen=True)
 class Cluster:
     """``environment`` is what its drivers need; ``folder`` has its logs."""
@@ -72,16 +86,7 @@ def ray_head(
     """
     dashboard, metrics, agent, client, first = free_ports(5)
     address = address or free_address()
-    env = os.environ | {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": uuid.uuid4().hex,
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0",
-        "PYTHONPATH": str(ROOT),
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "RAY_ADDRESS": address,
-    }
+    env = cluster_environment(address)
     port = address.rpartition(":")[2]
     command = [RAY, "start", "--head", "--block", f"--port={port}", "--object-store-memory=100000000", f"--temp-dir={folder}"]
     command += [f"--dashboard-port={dashboard}", f"--metrics-export-port={metrics}", f"--dashboard-agent-listen-port={agent}"]
