@@ -15,8 +15,11 @@ from pathlib import Path
 import av
 import numpy as np
 import psutil
+from fastapi.testclient import TestClient
 
+from tam_dist.review.app import build_app
 from tam_dist.review.places import place_of
+from tam_dist.review.serving import make_pane
 from tam_dist.types import LabelArray, UInt8Array, VideoInfo
 from tests.finished import finished_project, shapes, store_chunks
 from tests.tam_dist.review.browser import Server, Viewer, chromium
@@ -50,11 +53,17 @@ const send = (what, shiftKey) => s.canvas.dispatchEvent(new PointerEvent(what, {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument(
+        "--day", action="store_true", help="the polls of a day instead: of a page in the background, without a browser"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder) / "runs"
         video = write_video(Path(folder) / "video.mp4")
         finished_project(runs / "clip", video, labels(), ["left", "right"])
+        if arguments.day:
+            day(runs)
+            return
         write_film(runs / "film")
         server = Server([str(runs)])
         server.start()
@@ -115,6 +124,25 @@ def memory(viewer: Viewer, server: Server) -> None:
     viewer.page.evaluate(fast, [1000, poll, "review.polled"])
     after = process.memory_info().rss
     print(f"memory of the pane: {before >> 20} MB after 700 frame steps, {after >> 20} MB after 2,000 more and 1,000 polls")
+
+
+def day(runs: Path) -> None:
+    """A poll each 3.5 s, as where nobody looks, with the queue at every fifth; each hour the page is another one."""
+    process, polls = psutil.Process(), round(86_400 / 3.5)
+    pane = make_pane(str(runs))
+    (place,) = pane.places.projects()
+    with TestClient(build_app(pane, page=False), base_url="http://localhost") as client:
+        for poll in range(polls):
+            client.get(f"/api/p/{place.id}?since=0")
+            if poll % 5 == 4:
+                client.get(f"/api/queue?page={poll * 24 // polls}")
+            if poll in (polls // 24, polls // 2, polls - 1):
+                hour = 24 * (poll + 1) / polls
+                print(
+                    f"memory of the pane and who asks it after {hour:.0f} hours: {process.memory_info().rss >> 20} MB",
+                    flush=True,
+                )
+    pane.close()
 
 
 def show(what: str, milliseconds: list[float]) -> None:

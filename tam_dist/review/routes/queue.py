@@ -23,13 +23,16 @@ _MOST_SHOWN = 60
 
 
 class SpotView(BaseModel):
-    """``reason`` says in words what looks wrong, ``trouble`` in one."""
+    """``gain`` as in :class:`tam_dist.steering.suggestions.Spot`; ``reason`` says what looks
+    wrong, ``trouble`` in a word.
+    """
 
     project: str
     name: str
     frame: int
     object: str
     quality: float
+    gain: float
     trouble: Trouble
     reason: str
 
@@ -110,6 +113,7 @@ def _view(opened: Opened, each: Suggested) -> SpotView:
         frame=each.spot.frame,
         object=each.object,
         quality=each.spot.quality,
+        gain=each.spot.gain,
         trouble=trouble,
         reason=reason,
     )

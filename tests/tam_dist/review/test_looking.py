@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import gc
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -148,3 +150,29 @@ def test_metrics_count_what_waits_and_who_works(client: TestClient, project: str
     client.get(f"/api/queue?page=p&project={project}")  # of one project: says nothing of all
     later = told()
     assert [later[f"tam_dist_review_{name}"] for name in ("suggestions", "pages", "passed_total")] == [1, 0, 1]
+
+
+def test_polling_keeps_nothing(client: TestClient, project: str, pane: Pane) -> None:
+    """Of pages that come and go all day, each with a number of its own."""
+
+    def poll(pages: range) -> None:
+        for page in pages:
+            view = client.get(f"/api/p/{project}").json()
+            client.get(f"/api/p/{project}?since={view['number']}")
+            client.get(f"/api/queue?page={page}")
+            client.post("/api/queue/claim", json={"page": str(page), "project": project, "frame": 9, "object": "cat"})
+            client.post("/api/queue/release", json={"page": str(page)})
+
+    poll(range(20))
+    tracemalloc.start()
+    try:
+        poll(range(20, 30))
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        poll(range(30, 70))
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 40 * 500, "each page's visit costs memory"
+    assert not pane.claims._claims
