@@ -1,6 +1,7 @@
 """What a backward pass finds, brought together with what is stored of the same chunk.
 
-Before an object's first prompt the forward pass has no mask of it, so what comes from there is filled in (:func:`filled`).
+Before an object's first prompt in a segment the forward pass has no mask of it, or one tracked from references elsewhere in
+the video, so what comes from the prompt is filled in (:func:`filled`).
 Between a prompt and a later correction of the same object both passes have one, and the two are fused (:func:`fused`): in each
 frame the mask is taken whose score, weighed by how near its own prompt is, is better (after MiVOS, Cheng et al. 2021, which
 weighs probabilities by distance).
@@ -27,11 +28,13 @@ _GIVEN = (Origin.PROMPTED, Origin.CORRECTED)
 
 
 def filled(stored: ChunkResult, found: ChunkResult) -> ChunkResult:
-    """``stored`` with the objects that it does not track and ``found`` does, frame by frame; ``found``'s basis.
+    """``stored`` with the objects that ``found`` tracks, frame by frame, but where a person said what there is; ``found``'s
+    basis.
 
     A function of the two alone. Both are of the same chunk and of the same objects.
     """
-    return _brought_in(stored, found, (stored.origin == Origin.UNTRACKED) & (found.origin != Origin.UNTRACKED))
+    said = np.isin(stored.origin, _GIVEN) | _declared_absent(stored)
+    return _brought_in(stored, found, ~said & (found.origin != Origin.UNTRACKED))
 
 
 def fused(stored: ChunkResult, found: ChunkResult, fusion: Fusion) -> ChunkResult:
@@ -57,10 +60,14 @@ def _scores(result: ChunkResult, column: int) -> FloatArray:
 
 def _of_trackers(result: ChunkResult, column: int) -> BoolArray:
     """bool (n,): the frames in which what there is of an object was tracked, not said by a person."""
-    origin, quality = result.origin[:, column], result.quality[:, column]
-    declared = (origin == Origin.ABSENT) & np.isnan(quality)
-    of_trackers: BoolArray = ~np.isin(origin, (*_GIVEN, Origin.UNTRACKED)) & ~declared
-    return of_trackers
+    of_trackers: BoolArray = ~np.isin(result.origin, (*_GIVEN, Origin.UNTRACKED)) & ~_declared_absent(result)
+    return of_trackers[:, column]
+
+
+def _declared_absent(result: ChunkResult) -> BoolArray:
+    """bool (n, K): where a person said that an object is not in the picture."""
+    declared: BoolArray = (result.origin == Origin.ABSENT) & np.isnan(result.quality)
+    return declared
 
 
 def _brought_in(stored: ChunkResult, found: ChunkResult, which: BoolArray) -> ChunkResult:

@@ -262,11 +262,18 @@ class TrackingSession:
     def _given_masks(self, number: int, prompts: tuple[ObjectPrompts, ...], prediction: Prediction | None) -> _Asking:
         """The masks that people's prompts stand for, by object id; asks SAM where they are not whole masks."""
         given = {p.object_id: SegmentedMask(p.object_id, p.mask, 1.0) for p in prompts if p.mask is not None}
-        queries = tuple(p.query(_logits_of(prediction, p.object_id)) for p in prompts if p.needs_segmentation)
+        queries = tuple(p.query(self._known_logits(number, p, prediction)) for p in prompts if p.needs_segmentation)
         if queries:
             (answers,) = yield (SegmentationRequest(number, queries),)
             given.update({answer.object_id: answer for answer in answers})
         return given
+
+    def _known_logits(self, number: int, asked: ObjectPrompts, prediction: Prediction | None) -> FloatArray | None:
+        """What the object looks like as far as is known (h, w). By its first prompt in the segment it is shown afresh, as it is
+        to the pass back from there, however it was tracked from references before.
+        """
+        afresh = asked.shows_object and self._spec.starts_of(self._over).get(asked.object_id) == number
+        return None if afresh else _logits_of(prediction, asked.object_id)
 
     def _settle_deferred(self, masks: ChunkMasks) -> _Asking:
         """Ask about the chunk's poor frames all at once; what is accepted replaces their masks and enters memory."""

@@ -188,13 +188,17 @@ class SessionSpec(VideoGrid):
 
     def seeded(self, over: Pass) -> frozenset[int]:
         """Ids of the objects that a pass tracks from its first frame on, by references: those with prompts in other segments.
-        Where passes go both ways, one with a prompt in the segment itself starts from that.
+        One with a prompt in the segment itself too is there before that (or another one takes its place in the picture);
+        where passes go both ways, the one back from the prompt has the better masks of it.
         """
         if over.backward or len(self.borders) == 1:
             return frozenset()
         own = self._segment(over)
-        elsewhere = {i for other in self._segments if other.first != own.first for i in other.starts}
-        return frozenset(elsewhere - own.starts.keys() if self.direction == "both" else elsewhere)
+        return frozenset(i for other in self._segments if other.first != own.first for i in other.starts)
+
+    def starts_of(self, over: Pass) -> Mapping[int, int]:
+        """By object id, the frame in the pass's segment where its first prompt there is given."""
+        return self._segment(over).starts
 
     def reference_frames(self, over: Pass) -> tuple[int, ...]:
         """The prompted frames that a pass starts from, ascending: of its seeded objects, in other segments, the nearest ones

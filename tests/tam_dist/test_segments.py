@@ -54,9 +54,18 @@ def test_what_is_tracked_where_follows_from_prompts_and_settings_alone(segmented
     forward = (Pass(0, 2), Pass(2, 4), Pass(4, 6))
     back = (Pass(2, 4, Direction.BACKWARD), Pass(4, 6, Direction.BACKWARD))
     assert spec.passes == (*forward, *back)
-    assert [spec.reference_frames(each) for each in forward] == [(18, 27, 40), (), (27,)]
-    assert [set(spec.seeded(each)) for each in (*forward, *back)] == [{1, 2}, set(), {2}, set(), set()]
+    assert [spec.reference_frames(each) for each in forward] == [(18, 27, 40), (40,), (18, 27)]
+    assert [set(spec.seeded(each)) for each in (*forward, *back)] == [{1, 2}, {1}, {1, 2}, set(), set()]
     assert len({spec.basis(chunk).prompts for chunk in range(6)}) == 1
+
+
+def test_a_click_shows_an_object_afresh_however_it_was_tracked_from_references(
+    tiny_video: Path, settings: list[str], tmp_path: Path
+) -> None:
+    click, elsewhere = tam_dist.click("cat", 40, 30, frame=27), tam_dist.mask("cat", square(24, 10), frame=40)
+    alone = tam_dist.track(tiny_video, [click], out=tmp_path / "alone", settings=settings)
+    referring = tam_dist.track(tiny_video, [click, elsewhere], out=tmp_path / "referring", settings=settings)
+    assert np.array_equal(alone.masks["cat"][27], referring.masks["cat"][27])
 
 
 def test_stopped_anywhere_it_resumes_to_the_same_masks(

@@ -1,4 +1,4 @@
-"""Filling in changes what was empty, and of what was not, only pixels whose owner is clearly worse and not a person's."""
+"""Filling in changes the objects filled in, and of others only pixels whose owner is clearly worse and not a person's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tam_dist.tracking.fill import CLEARLY, filled
 from tam_dist.types import Basis, ChunkResult, Origin
 
 FRAMES, SIDE, OBJECTS = 3, 4, 3
+GIVEN = (Origin.PROMPTED, Origin.CORRECTED)
 scores = st.sampled_from([0.1, 0.5, 0.65, 0.9, np.nan])
 
 
@@ -30,26 +31,27 @@ def results(draw: st.DrawFn, uuid: str) -> ChunkResult:
 @given(stored=results("a"), found=results("b"))
 def test_who_has_a_pixel_keeps_it_unless_clearly_worse(stored: ChunkResult, found: ChunkResult) -> None:
     merged = filled(stored, found)
-    new = (stored.origin == Origin.UNTRACKED) & (found.origin != Origin.UNTRACKED)
+    said = np.isin(stored.origin, GIVEN) | ((stored.origin == Origin.ABSENT) & np.isnan(stored.quality))
+    new = ~said & (found.origin != Origin.UNTRACKED)
     assert np.array_equal(merged.origin, np.where(new, found.origin, stored.origin))
     assert np.array_equal(merged.quality, np.where(new, found.quality, stored.quality), equal_nan=True)
     for t, y, x in np.ndindex(stored.labels.shape):
         had, claims, has = (int(r.labels[t, y, x]) for r in (stored, found, merged))
+        had = 0 if had and new[t, had - 1] else had
         if not claims or not new[t, claims - 1]:
             assert has == had
         elif not had:
             assert has == claims
         else:
-            given_ = stored.origin[t, had - 1] in (Origin.PROMPTED, Origin.CORRECTED)
             better = found.quality[t, claims - 1] > stored.quality[t, had - 1] + np.float32(CLEARLY)
-            assert has == (claims if better and not given_ else had)
+            assert has == (claims if better and stored.origin[t, had - 1] not in GIVEN else had)
     assert merged.prompts == ("a", "both", "b")
     assert merged.basis == found.basis
 
 
 @settings(max_examples=100, deadline=None)
 @given(stored=results("a"), found=results("b"))
-def test_filled_in_once_more_only_what_is_still_empty_could_change(stored: ChunkResult, found: ChunkResult) -> None:
+def test_filled_in_once_more_nothing_changes(stored: ChunkResult, found: ChunkResult) -> None:
     once = filled(stored, found)
     again = filled(once, found)
     assert np.array_equal(once.labels, again.labels)
