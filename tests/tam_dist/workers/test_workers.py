@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import tam_dist
+from storage.commits import labels_digest
 from storage.project_store import ProjectStore
 from tam_dist.config import Config, load_config
 from tam_dist.coordination.calls import (
@@ -16,6 +18,7 @@ from tam_dist.coordination.calls import (
     CloseSession,
     CloseVideo,
     Decode,
+    Encode,
     OpenPass,
     OpenProject,
     OpenSession,
@@ -153,6 +156,21 @@ def test_the_writer_commits_hands_out_checkpoints_and_frees_the_lock(job: VideoJ
     writer.run(CloseProject(job.project, 2, "stopped", None))
     status = ProjectStore.open(job.project, write=False).status()
     assert (status.state, status.frames_done, status.writer) == ("interrupted", 24, None)
+
+
+def test_what_another_writer_encoded_is_what_the_writer_stores(job: VideoJob) -> None:
+    """Nor is it encoded once more: a chunk that comes with the encoding of other masks is stored as those."""
+    step, other = (StepResult(chunk=replace(result(1), labels=result(chunk).labels)) for chunk in (1, 2))
+    encoder, writer = WriterWorker(), WriterWorker()
+    for given in (other, step):
+        _, encoded = encoder.run(Encode(job.project, 0, 1, 8), given)
+        writer.run(Write(job.project, 0, 1), step, encoded)
+        store = ProjectStore.open(job.project, write=False)
+        assert (store.labels[8:16] == given.chunk.labels).all()
+        assert store.record(1).digest == labels_digest(given.chunk.labels)
+    _, nothing = encoder.run(Encode(job.project, 0, 1, 8), StepResult(checkpoint=b"state"))
+    writer.run(Write(job.project, 0, 1), StepResult(checkpoint=b"state"), nothing)
+    writer.close()
 
 
 def test_a_fresh_writer_opens_a_project_at_whatever_comes_first(job: VideoJob) -> None:
