@@ -42,11 +42,11 @@ class Assignment:
         return self._partner(Role.WRITER, run.writer, place, [other.writer for other in active if other is not run])
 
     def encoder(self, run: VideoRun, each: PassRun) -> WorkerId | None:
-        """The next one in turn of the writers but the video's own, where that has a chunk of another pass to write already:
-        to encode a chunk takes many times as long as to write it then, and only one may write.
+        """Where several passes of a video are under way, the next one in turn of the writers but the video's own: to encode a
+        chunk takes many times as long as to write it then, and only one may write.
         """
         others = [worker for worker in self._executor.workers(Role.WRITER) if worker != run.writer]
-        if not others or each.plan.backward or not any(o.writing for o in run.open.values() if o is not each):
+        if not others or each.plan.backward or len(run.open) < 2:
             return None
         self._encoded += 1
         return others[self._encoded % len(others)]

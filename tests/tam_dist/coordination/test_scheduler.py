@@ -295,10 +295,10 @@ def test_passes_of_one_video_run_at_once_and_fills_come_after_what_they_fill() -
     assert len(set(lanes.values())) == len(lanes)
 
 
-def test_what_a_busy_writer_is_to_store_others_encode() -> None:
+def test_other_writers_encode_what_one_stores_of_several_passes() -> None:
     plan = tuple(Pass(first, first + 4) for first in range(0, 24, 4))
     world = World(passes=lambda video, chunks: plan)
-    executor = SimulatedExecutor(world, COUNTS, choose=lambda busy: min(busy, key=lambda w: (w.role is Role.WRITER, w.number)))
+    executor = SimulatedExecutor(world, COUNTS)
     run(world, [job("a", 24)], executor)
     assert world.stores["a"].masks == world.expected("a", 24)
     (writer,) = {worker for worker, call in executor.log if isinstance(call, Write)}
