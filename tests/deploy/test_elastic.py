@@ -1,9 +1,8 @@
-"""A cluster that has no machine until a run asks for one: it grows from nothing, and nothing of it is held at the end.
+"""A cluster that has no machine until a run asks for one: it grows from nothing, and shrinks again at the end.
 
 Ray's own stand-in for a cloud starts a raylet for each machine. (``ray.cluster_utils.AutoscalingCluster`` would make it, but
-begins with ``ray stop --force``, which ends everybody's Ray on the machine, and needs a file that Ray's package lacks.) It
-never sees its machines as idle, since all have one address; so that an autoscaler takes them away again is not tested here,
-but that they are as idle as it asks for.
+begins with ``ray stop --force``, which ends everybody's Ray on the machine, and needs a file that Ray's package lacks; hence
+the provider is named as one from elsewhere.)
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
 from tests.actors.chaos import wait_until
 from tests.deploy.clusters import TAM_DIST, Cluster, free_address, ray_head
@@ -39,11 +39,6 @@ _NO_COMMANDS = (
     "worker_start_ray_commands",
 )
 _ALIVE = "import ray; ray.init(logging_level='ERROR', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
-_HELD = """import ray
-ray.init(logging_level='ERROR', log_to_driver=False)
-total, free = ray.cluster_resources(), ray.available_resources()
-print(sum(total.get(kind, 0) - free.get(kind, 0) for kind in ("CPU", "GPU")))
-"""
 
 
 def cloud(gcs: str) -> dict[str, object]:
@@ -54,7 +49,14 @@ def cloud(gcs: str) -> dict[str, object]:
         "max_workers": 2,
         "idle_timeout_minutes": 0.1,
         "upscaling_speed": 2.0,
-        "provider": {"type": "fake_multinode", "gcs_address": gcs, "launch_multiple": True},
+        "provider": {
+            "type": "external",
+            "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+            "gcs_address": gcs,
+            "launch_multiple": True,
+            "head_node_id": FAKE_HEAD_NODE_ID,
+            "disable_node_updaters": True,
+        },
         "available_node_types": {
             "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             "gpu": {"resources": size, "node_config": {}, "min_workers": 0, "max_workers": 2},
@@ -71,7 +73,13 @@ def cloud(gcs: str) -> dict[str, object]:
 def growing(short_path: Path) -> Iterator[Cluster]:
     address = free_address()
     (short_path / "cloud.yaml").write_text(yaml.safe_dump(cloud(address)))
-    environment = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    environment = {
+        "RAY_FAKE_CLUSTER": "1",
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAY_enable_autoscaler_v2": "1",  # which knows machines by their number; the one before it, by their address
+        "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
+    }
     options = ("--num-cpus=0", f"--autoscaling-config={short_path / 'cloud.yaml'}")
     with ray_head(short_path / "ray", *options, address=address, environment=environment) as cluster:
         yield cluster
@@ -82,24 +90,19 @@ def machines(cluster: Cluster) -> int:
     return int(_asked(cluster, _ALIVE))
 
 
-def held(cluster: Cluster) -> float:
-    """CPUs and GPUs that anybody has."""
-    return float(_asked(cluster, _HELD))
-
-
 def _asked(cluster: Cluster, program: str) -> str:
     done = cluster.run(TAM_DIST[0], "-c", program)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_it_grows_from_nothing_says_so_and_lets_go(
+def test_it_grows_from_nothing_says_so_and_shrinks(
     growing: Cluster, corpus: Path, undisturbed: dict[str, str], tiny_settings: tuple[str, ...], tmp_path: Path
 ) -> None:
     assert machines(growing) == 1
     out = tmp_path / "runs"
     words = ("run", str(corpus), "--out", str(out), "--log-format", "json", *tiny_settings, *SHAPE)
-    done = growing.run(*TAM_DIST, *words, timeout=60)
+    done = growing.run(*TAM_DIST, *words, timeout=180)
     assert done.returncode == 5, "without cluster.grow_seconds the cluster is taken as it is"
     assert "The cluster has 0 GPUs" in done.stderr
 
@@ -108,8 +111,7 @@ def test_it_grows_from_nothing_says_so_and_lets_go(
     told = [json.loads(line)["message"] for line in done.stderr.splitlines() if line.startswith("{")]
     assert any("waiting for the cluster to grow (the cluster has 0 GPUs free" in each for each in told), told
     assert labels(out) == undisturbed
-    assert machines(growing) == 3
-    wait_until(lambda: held(growing) == 0, 60, "the workers' end")
+    wait_until(lambda: machines(growing) == 1, 120, "the machines' end")
 
 
 def test_what_no_machine_can_hold_is_told_with_its_reason(
