@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from storage.project_store import ProjectStore
 from tam_dist.due import due_work
 from tam_dist.errors import PromptError
 from tam_dist.inspection.explain import explain_frame, write_explanation
-from tests.steered import correction, steered
+from tam_dist.types import Edition, Exemption
 from tests.tiny import square
 
 
@@ -48,15 +50,23 @@ def test_a_segment_is_explained_from_the_references_that_it_was_tracked_from(
 def test_a_segment_is_explained_with_what_it_learnt_under_way(
     tiny_video: Path, tiny_settings: tuple[str, ...], tmp_path: Path
 ) -> None:
+    """As a correction in the film's other segment would have it that comes while this one is in its first chunk."""
     prompts = [tam_dist.mask("cat", square(4, 10)), tam_dist.mask("dog", square(30, 20), frame=3)]
-    given = [correction(tam_dist.mask("cat", square(24, 20), frame=43))]
     settings = [*tiny_settings, "tracking.segments=3", "tracking.checkpoint_every=100"]
-    project = steered(tiny_video, prompts, given, tmp_path / "p", settings, every=2)
-    wanted = due_work(ProjectStore.open(project.location, write=False)).asked
-    (segment,) = (p for p in wanted.passes if wanted.spec_of(p).lessons_of(p))
-    learnt = min(wanted.spec_of(segment).lessons_of(segment))
-    assert segment.chunks.start < learnt
-    explained_as_tracked(project, learnt * wanted.chunk_size + 4)
+    where = tmp_path / "p"
+    tam_dist.track(tiny_video, prompts, out=where, settings=settings)
+    given = replace(tam_dist.mask("cat", square(24, 20), frame=43), purpose="correction", time=time.time())
+    learnt = 1
+    with ProjectStore.open(where, write=True) as store:
+        store.append_prompt(given)
+        exempt = Exemption((given.uuid,), 0, 3, learnt)
+        store.append_edition(Edition(len(store.editions()) + 1, (given.uuid,), (exempt,), "corrected", time.time()))
+    before = tam_dist.Project.open(where).quality[learnt * 8 + 4].copy()
+    project = tam_dist.resume(where)
+    wanted = due_work(ProjectStore.open(where, write=False)).asked
+    assert list(wanted.spec_at(0).lessons_of(wanted.passes[0])) == [learnt]
+    assert not np.array_equal(project.quality[learnt * 8 + 4], before)
+    explained_as_tracked(project, learnt * 8 + 4)
 
 
 def explained_as_tracked(project: tam_dist.Project, number: int) -> None:
