@@ -79,6 +79,10 @@ class ProjectReader:
         """The track record, see :mod:`storage.track_record`."""
         return self._tracks.read()
 
+    def edition_count(self) -> int:
+        """How many there are, without reading them."""
+        return self._tracks.count()
+
     def check_room(self, objects: int) -> None:
         """Raises :class:`ProjectError` where so many objects are more than the label maps hold."""
         self._masks.check_room(objects)

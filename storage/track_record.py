@@ -34,6 +34,10 @@ class TrackRecord:
             found.append(_decoded(data, self._folder / name))
         return tuple(found)
 
+    def count(self) -> int:
+        """How many editions there are, from one listing."""
+        return sum(name.endswith(_SUFFIX) for name in self._folder.children())
+
     def append(self, edition: Edition) -> None:
         """For the project's one writer. Raises :class:`StorageError`."""
         (self._folder / _name(edition.number)).write(json.dumps(asdict(edition)).encode())

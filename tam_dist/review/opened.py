@@ -46,7 +46,7 @@ class Opened:
         self.frames = FrameServer(manifest.source.uri, reader, self.config.media.on_damage)
         self.scores = Scores(self.store)
         self._judging = threading.Lock()
-        self._judged: tuple[int, int] = (-1, -1)
+        self._judged = (-1, -1, -1)
         self._judged_at = 0.0
         self._stale: frozenset[int] = frozenset()
         self._commits = CommitLog(Location.parse(place.location))
@@ -72,7 +72,7 @@ class Opened:
     def stale(self) -> frozenset[int]:
         """Chunks whose masks are not those of today's prompts; on a long film, as of a second ago."""
         with self._judging:
-            now = (self.scores.number, len(self.entries()))
+            now = (self.scores.number, len(self.entries()), self.store.edition_count())
             if now != self._judged and time.monotonic() - self._judged_at > _JUDGEMENT_HOLDS:
                 with suppress(TamDistError):
                     self._stale = due_work(self.store).stale

@@ -113,7 +113,7 @@ def worst_spots(
     >>> quality = np.full((100, 1), 0.9, np.float32)
     >>> quality[40:44, 0], quality[80, 0] = 0.25, 0.5
     >>> [(spot.frame, spot.quality) for spot in worst_spots(quality)]
-    [(42, 0.25), (80, 0.5)]
+    [(41, 0.25), (80, 0.5)]
     >>> worst_spots(quality, {0: [42, 82]})
     []
     """
@@ -143,7 +143,7 @@ def expected_gain(quality: FloatArray, marks: Sequence[int] = ()) -> FloatArray:
 
     >>> quality = np.array([1, 1, 0, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 1, 1], np.float32)
     >>> int(expected_gain(quality).argmax())
-    9
+    8
     """
     near = np.maximum(0.0, 1 - np.abs(np.arange(1 - _REACH, _REACH)) / _REACH)
     error = np.nan_to_num(1.0 - quality.astype(np.float64))

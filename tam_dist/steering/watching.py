@@ -93,13 +93,14 @@ class _Watcher:
         self._heard: set[str] = set()
         self._state: StateChanged | None = None
         self._stale: tuple[tuple[int, int], ...] = ()
+        self._editions = -1
 
     def look(self) -> list[Change]:
         """What has changed since the last look, in the order of its numbers."""
         entries = self.store.entries()
-        asked, chunks = self._asked(entries), self._chunks()
-        if asked or chunks or self._state is None:
-            self._stale = self._stale_ranges()
+        asked, chunks, editions = self._asked(entries), self._chunks(), self.store.edition_count()
+        if asked or chunks or editions != self._editions:  # tracking anew that ends early makes no chunk
+            self._stale, self._editions = self._stale_ranges(), editions
         found: list[Change] = sorted((*asked, *chunks), key=lambda change: change.number)
         state = self._state_now()
         if self._state is None or (state.state, state.reason, state.frames_done, state.stale) != (

@@ -166,13 +166,13 @@ def test_polling_keeps_nothing(client: TestClient, project: str, pane: Pane) -> 
     poll(range(20))
     tracemalloc.start()
     try:
-        poll(range(20, 30))
+        poll(range(20, 80))  # what is kept once and for all grows a while
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
-        poll(range(30, 70))
+        poll(range(80, 140))
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 40 * 500, "each page's visit costs memory"
+    assert after - before < 60 * 500, "each page's visit costs memory"
     assert not pane.claims._claims

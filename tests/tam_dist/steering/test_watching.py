@@ -87,6 +87,7 @@ def test_several_clients_hear_of_a_run(tmp_path: Path, tiny_video: Path, tiny_se
     for client in clients:
         client.join(60)
     stop.set()
+    assert not any(client.is_alive() for client in clients), "not told that all is done"
     for changes in heard:
         assert {c.chunk for c in changes if isinstance(c, ChunkTracked) and c.revision > 1} >= {4}
         assert isinstance(changes[-1], StateChanged)
