@@ -74,9 +74,9 @@ class Opened:
         with self._judging:
             now = (self.scores.number, len(self.entries()), self.store.edition_count())
             if now != self._judged and time.monotonic() - self._judged_at > _JUDGEMENT_HOLDS:
-                with suppress(TamDistError):
-                    self._stale = due_work(self.store).stale
-                self._judged, self._judged_at = now, time.monotonic()
+                self._judged_at = time.monotonic()
+                with suppress(TamDistError):  # between two writes: again in a second
+                    self._stale, self._judged = due_work(self.store).stale, now
             return self._stale
 
     def mask(self, frame: int) -> bytes:

@@ -93,14 +93,18 @@ class _Watcher:
         self._heard: set[str] = set()
         self._state: StateChanged | None = None
         self._stale: tuple[tuple[int, int], ...] = ()
-        self._editions = -1
+        self._judged: tuple[int, int, int] | None = None
+        self._records = 0  # grows with every change of theirs
 
     def look(self) -> list[Change]:
         """What has changed since the last look, in the order of its numbers."""
         entries = self.store.entries()
-        asked, chunks, editions = self._asked(entries), self._chunks(), self.store.edition_count()
-        if asked or chunks or editions != self._editions:  # tracking anew that ends early makes no chunk
-            self._stale, self._editions = self._stale_ranges(), editions
+        asked, chunks = self._asked(entries), self._chunks()
+        # A chunk may be up to date again by an edition that ends tracking early, or made anew with the same masks.
+        judged = (len(entries), self._records, self.store.edition_count())
+        if judged != self._judged:
+            stale = self._stale_ranges()
+            self._stale, self._judged = (self._stale, None) if stale is None else (stale, judged)
         found: list[Change] = sorted((*asked, *chunks), key=lambda change: change.number)
         state = self._state_now()
         if self._state is None or (state.state, state.reason, state.frames_done, state.stale) != (
@@ -131,6 +135,7 @@ class _Watcher:
     def _chunks(self) -> list[ChunkTracked]:
         now = self._record_versions()
         due = [chunk for chunk, version in now.items() if self._versions.get(chunk) != version]
+        self._records += bool(due) or now.keys() != self._versions.keys()
         records = self.store.records(due)
         found = []
         for chunk, record in records.items():
@@ -155,11 +160,12 @@ class _Watcher:
                 continue  # removed this instant
         return found
 
-    def _stale_ranges(self) -> tuple[tuple[int, int], ...]:
+    def _stale_ranges(self) -> tuple[tuple[int, int], ...] | None:
+        """None where that cannot be told between two writes."""
         try:
             stale = sorted(due_work(self.store).stale)
         except SchemaError:
-            return self._stale  # between two writes
+            return None
         ranges: list[tuple[int, int]] = []
         for chunk in stale:
             frames = self.store.manifest.chunk_frames(chunk)
