@@ -237,7 +237,7 @@ class ProjectStore(ProjectReader):
                 if chunk in self.committed and new.same_content(old):
                     return old
                 new = replace(new, revision=old.revision + (new.digest != old.digest or chunk in self._rewriting))
-                if new.digest != old.digest:
+                if new.digest != old.digest and chunk in self.committed:  # else who knows what is there of it
                     new = replace(new, changed=self._share_changed(result))
                 self._commits.begin_rewrite(chunk)
                 self._rewriting |= {chunk}
