@@ -24,19 +24,22 @@ FLAT: Any = {"name": "default", "separator": "."}
 STORE_EMPTY: Any = {"write_empty_chunks": True}
 
 
+def label_layout(chunk_size: int, height: int, width: int) -> dict[str, Any]:
+    """How a project's array of label maps is cut and compressed: a shard a chunk, a part of it a frame."""
+    return {
+        "chunks": (1, height, width),
+        "shards": (chunk_size, height, width),
+        "compressors": ZstdCodec(level=LEVEL),
+        "fill_value": 0,
+        "chunk_key_encoding": FLAT,
+    }
+
+
 def encode_labels(labels: LabelArray, chunk_size: int) -> EncodedLabels:
     """A chunk's labels (n, H, W), n <= ``chunk_size``, as a shard of the project's array: the bytes that zarr makes of them."""
     store = MemoryStore()
-    array = zarr.create_array(
-        store,
-        shape=labels.shape,
-        dtype=labels.dtype,
-        chunks=(1, *labels.shape[1:]),
-        shards=(chunk_size, *labels.shape[1:]),
-        compressors=ZstdCodec(level=LEVEL),
-        fill_value=0,
-        chunk_key_encoding=FLAT,
-    )
+    layout = label_layout(chunk_size, *labels.shape[1:])
+    array = zarr.create_array(store, shape=labels.shape, dtype=labels.dtype, **layout)
     array.with_config(STORE_EMPTY)[:] = labels
     shard = sync(store.get("c.0.0.0", default_buffer_prototype()))
     assert shard is not None

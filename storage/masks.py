@@ -19,7 +19,7 @@ from numcodecs.zstd import Zstd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from storage.encoding import FLAT, LEVEL, STORE_EMPTY, encode_rows
+from storage.encoding import FLAT, LEVEL, STORE_EMPTY, encode_rows, label_layout
 from storage.location import Location, storage_errors
 from storage.ownership import MASKS_MARK, check_masks_replaceable
 from storage.stores import SnapshotStore
@@ -117,16 +117,8 @@ class MaskStore:
         with storage_errors("Writing", project / MASKS):
             store = (project / MASKS).zarr_store(read_only=False)
             group = zarr.create_group(store, overwrite=True, zarr_format=3, attributes=dict(MASKS_MARK))
-            group.create_array(
-                "labels",
-                shape=shape,
-                dtype=dtype,
-                chunks=(1, height, width),
-                shards=(chunk_size, height, width),
-                fill_value=0,
-                dimension_names=("frame", "y", "x"),
-                **common,
-            )
+            layout = label_layout(chunk_size, height, width)
+            group.create_array("labels", shape=shape, dtype=dtype, dimension_names=("frame", "y", "x"), **layout)
             scores: tuple[tuple[str, Any, float], ...] = (("quality", np.float32, np.nan), ("origin", np.uint8, 0))
             for name, kind, fill in scores:
                 group.create_array(
