@@ -127,14 +127,9 @@ def start_of(store: ProjectStore, asked: Asked, each: Pass) -> PassStart:
     done = frozenset(chunk for chunk in each.kept if made.get(chunk, 0) > asked.layer(each, chunk))
     anew = frozenset() if each.backward else frozenset(c for c in each.kept if c in records and not made[c])
     due = next((chunk for chunk in each.kept if chunk not in done), each.chunks.stop)
-    lessons = spec.lessons_of(each)
     if each.anchor is not None:
         return PassStart(each.chunks.start, done, anew, SessionStart(spec, None, each, _corrected(store, spec, each)))
-    newest = _newest(store, spec, each, due, records, made)
-    if newest is None:
-        return PassStart(each.chunks.start, done, anew, SessionStart(spec, None, each), spec.references(each), lessons)
-    chunk, state = newest
-    return PassStart(chunk + each.chunks.step, done, anew, SessionStart(spec, state, each), (), lessons)
+    return _start_behind(_newest(store, spec, each, due, records, made), spec, each, done, anew)
 
 
 def start_before(store: ProjectStore, asked: Asked, chunk: int) -> PassStart:
@@ -142,10 +137,18 @@ def start_before(store: ProjectStore, asked: Asked, chunk: int) -> PassStart:
     (each,) = (p for p in asked.passes if not p.backward and chunk in p.kept)
     spec = asked.spec_of(each)
     newest = _newest(store, spec, each, chunk, store.records(each.chunks), {})
-    nothing, lessons = frozenset[int](), spec.lessons_of(each)
+    return _start_behind(newest, spec, each, frozenset(), frozenset())
+
+
+def _start_behind(
+    newest: tuple[int, bytes] | None, spec: SessionSpec, each: Pass, done: frozenset[int], anew: frozenset[int]
+) -> PassStart:
+    """After the chunk of the ``newest`` state, from that; where there is none, at the pass's beginning, from references."""
+    lessons = spec.lessons_of(each)
     if newest is None:
-        return PassStart(each.chunks.start, nothing, nothing, SessionStart(spec, None, each), spec.references(each), lessons)
-    return PassStart(newest[0] + 1, nothing, nothing, SessionStart(spec, newest[1], each), (), lessons)
+        return PassStart(each.chunks.start, done, anew, SessionStart(spec, None, each), spec.references(each), lessons)
+    chunk, state = newest
+    return PassStart(chunk + each.chunks.step, done, anew, SessionStart(spec, state, each), (), lessons)
 
 
 def _newest(

@@ -73,14 +73,11 @@ def explain_frame(where: str, number: int) -> Explanation:
             seen.append(each)
 
     start = start_before(store, wanted, target)
-    over, lessons = start.session.over, start.lessons or {}
+    lessons = start.lessons or {}
     with open_video(job.uri, reader=job.reader, on_damage=job.on_damage) as video:
         reader = ChunkReader(video, spec.chunk_size)
-        if start.session.checkpoint is None:
-            references = _read_references(start.references, wanted, reader, segmenter)
-            session = TrackingSession(spec, models, over=over, references=references, watch=watch)
-        else:
-            session = TrackingSession.restore(spec, models, start.session.checkpoint, over=over, watch=watch)
+        references = _read_references(start.references, wanted, reader, segmenter)
+        session = TrackingSession.begin(start.session, models, references, watch=watch)
         for index in range(start.next_chunk, target + 1):
             if index in lessons:
                 session.learn(_read_references(lessons[index], wanted, reader, segmenter))

@@ -27,7 +27,7 @@ from tam_dist.tracking.plan import BackwardPlan, ObjectPrompts, PromptPlan
 from tam_dist.tracking.quality.model import QualityScorer, weight_free
 from tam_dist.tracking.resampling import shrink_frames, shrink_mask
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
-from tam_dist.tracking.spec import SessionSpec, propagation_size
+from tam_dist.tracking.spec import SessionSpec, SessionStart, propagation_size
 from tam_dist.types import (
     ChunkResult,
     FloatArray,
@@ -109,6 +109,16 @@ class TrackingSession:
         session._core.restore({n: t for n, t in tensors.items() if not n.startswith("signals.")}, meta["core"])
         session._assessor.restore(tensors, meta["assessor"], models.device)
         return session
+
+    @classmethod
+    def begin(
+        cls, start: SessionStart, models: Models, references: Sequence[Reference] = (), *, watch: Watcher | None = None
+    ) -> TrackingSession:
+        """At its checkpoint, or with ``references`` where it has none. Raises as :meth:`restore`."""
+        spec, over, given = start.spec, start.over, start.given
+        if start.checkpoint is None:
+            return cls(spec, models, over=over, references=references, given=given, watch=watch)
+        return cls.restore(spec, models, start.checkpoint, over=over, given=given, watch=watch)
 
     @property
     def next_chunk(self) -> int:

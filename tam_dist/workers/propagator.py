@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from tam_dist.config import Config
@@ -23,8 +22,7 @@ from tam_dist.errors import WorkerDiedError
 from tam_dist.tracking.asked import Asked
 from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.session import TrackingSession
-from tam_dist.tracking.spec import SessionStart
-from tam_dist.types import Reference, StepResult
+from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
 
 
@@ -39,7 +37,8 @@ class PropagatorWorker:
         watch = Stopwatch()
         match call:
             case OpenSession():
-                self._sessions[call.generation] = self._open(payloads[0], [each for chunk in payloads[1:] for each in chunk])
+                references = [each for chunk in payloads[1:] for each in chunk]
+                self._sessions[call.generation] = TrackingSession.begin(payloads[0], self._models, references)
                 return Receipt(watch.seconds), None
             case Step() | Resume():
                 session = self._session(call)
@@ -69,11 +68,6 @@ class PropagatorWorker:
 
     def close(self) -> None:
         self._sessions.clear()
-
-    def _open(self, start: SessionStart, references: Sequence[Reference]) -> TrackingSession:
-        if start.checkpoint is None:
-            return TrackingSession(start.spec, self._models, over=start.over, references=references, given=start.given)
-        return TrackingSession.restore(start.spec, self._models, start.checkpoint, over=start.over, given=start.given)
 
     def _session(self, call: Call) -> TrackingSession:
         """The call's session. A call that reaches a restarted worker must not run on an empty state: the
