@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from storage.commits import CommitRecord
 from storage.prompt_log import LogEntry, Redo, Rename, Retrack, Undo
 from tam_dist.steering.asking import Asking, Where
-from tam_dist.types import Absent, Clicks, Edition, Mask, Prompt
+from tam_dist.steering.replacing import changed_by
+from tam_dist.types import Absent, Clicks, Edition, Prompt
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,9 @@ def in_words(action: Sequence[LogEntry], names: Mapping[str, str], by_uuid: Mapp
     if isinstance(first, Prompt) and first.purpose == "lock":
         locked = [repr(names.get(e.object_name, e.object_name)) for e in action if isinstance(e, Prompt)]
         return f"frame {first.frame} is locked for {', '.join(locked)}"
-    clicked = {(e.object_name, e.frame) for e in action if isinstance(e, Prompt) and isinstance(e.data, Clicks)}
-    changed = (  # but not the mask that clicks change
-        e for e in action if not (isinstance(e, Prompt) and isinstance(e.data, Mask) and (e.object_name, e.frame) in clicked)
-    )
-    asked = "; ".join(dict.fromkeys(_words(entry, names) for entry in changed if not isinstance(entry, Undo | Redo)))
+    bases = {changed_by(entry) for entry in action if isinstance(entry, Prompt) and isinstance(entry.data, Clicks)}
+    said = (entry for entry in action if entry.uuid not in bases and not isinstance(entry, Undo | Redo))
+    asked = "; ".join(dict.fromkeys(_words(entry, names) for entry in said))
     return f"{asked} instead of those before" if any(isinstance(entry, Undo) for entry in action) else asked
 
 
