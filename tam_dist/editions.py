@@ -36,7 +36,7 @@ def stretches_of(log: Sequence[LogEntry], editions: Sequence[Edition], base: Ses
     """What counts where. ``base`` is the spec but for prompts and lessons."""
     counted = {uuid for edition in editions for uuid in edition.entries}
     entries = [_anew(entry) for entry in log if entry.uuid in counted]
-    exemptions = [each for edition in editions for each in edition.exemptions]
+    exemptions = _exemptions(editions)
     total = base.chunk_count
     inner = {edge for each in exemptions for edge in (each.first, each.stop) if 0 < edge < total}
     edges = sorted({*base.borders, total, *inner})
@@ -56,6 +56,11 @@ def stretches_of(log: Sequence[LogEntry], editions: Sequence[Edition], base: Ses
 
 def _anew(entry: LogEntry) -> LogEntry:
     return replace(entry, undone_by=None) if isinstance(entry, Prompt) else entry
+
+
+def _exemptions(editions: Iterable[Edition]) -> list[Exemption]:
+    """All of them, in order."""
+    return [each for edition in editions for each in edition.exemptions]
 
 
 def _late(exemptions: Iterable[Exemption], chunk: int) -> _Late:
@@ -160,7 +165,7 @@ def _back(chunks: range, by_uuid: Mapping[str, LogEntry], editions: Sequence[Edi
     correction left as it is, one before three others was tracked in four sessions, each from the start: 2,632 frames of
     1,000.)
     """
-    exemptions = [each for edition in editions for each in edition.exemptions]
+    exemptions = _exemptions(editions)
     at_first = _late(exemptions, chunks.start)
     edges = {chunks.start, *(edge for each in exemptions for edge in (each.first, each.stop) if edge in chunks)}
     exempt = {uuid for edge in edges for uuid in _late(exemptions, edge)}
@@ -172,7 +177,7 @@ def _back(chunks: range, by_uuid: Mapping[str, LogEntry], editions: Sequence[Edi
 
 def _lifted(entry: Retrack, editions: Sequence[Edition], asked: Asked) -> list[Exemption]:
     """All that is exempt in the frames that are wanted anew counts there."""
-    exemptions = [each for edition in editions for each in edition.exemptions]
+    exemptions = _exemptions(editions)
     first, stop = entry.first // asked.chunk_size, min(entry.last // asked.chunk_size + 1, asked.chunk_count)
     late = {uuid for chunk in range(first, stop) for uuid in _late(exemptions, chunk)}
     return [Exemption(tuple(sorted(late)), first, stop, lifted=True)] if late else []
@@ -250,7 +255,7 @@ def _as_before(
     """Exemptions with which all counts in ``chunks`` as in the first ``before`` editions, but for what is new: ``passed``
     counts from chunk ``learn`` on, and what lies ahead as in the log.
     """
-    old, new = ([x for edition in some for x in edition.exemptions] for some in (editions[:before], editions))
+    old, new = _exemptions(editions[:before]), _exemptions(editions)
     edges = {edge for each in new for edge in (each.first, each.stop) if chunks.start < edge < chunks.stop}
     known = [uuid for edition in editions[:before] for uuid in edition.entries]
     shown = [uuid for uuid, prompt in passed.items() if uuid not in known and not isinstance(prompt.data, Absent)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from storage.location import Location
+from storage.project_reader import ProjectReader
 from storage.project_store import ProjectStore
 from storage.prompt_log import LOG_VERSION, LogEntry
 from storage.run_state import log_version
@@ -76,9 +77,7 @@ class Asking:
 
     def stored_mask(self, name: str, frame: int) -> BoolArray | None:
         """bool (H, W) of the object with that name in the log; None where there is nothing of it."""
-        object_id = next((o.id for o in self.objects if o.name == name), 0)
-        mask: BoolArray = self.store.labels[frame] == object_id
-        return mask if object_id and mask.any() else None
+        return stored_mask(self.store, self.objects, name, frame)
 
     # --- checks ---------------------------------------------------------------------------------------------------------
 
@@ -158,6 +157,15 @@ class Asking:
         self.store.append_entries(stamped)
         uuids = tuple(entry.uuid for entry in stamped)
         return Acknowledged(uuids, group or uuids[0], tell_run(self.where))
+
+
+def stored_mask(store: ProjectReader, objects: Iterable[TrackedObject], name: str, frame: int) -> BoolArray | None:
+    """As :meth:`Asking.stored_mask`, of a project that is open already."""
+    object_id = next((o.id for o in objects if o.name == name), None)
+    if object_id is None:
+        return None
+    mask: BoolArray = store.labels[frame] == object_id
+    return mask if mask.any() else None
 
 
 def _meet(prompt: Prompt, frame: int) -> bool:

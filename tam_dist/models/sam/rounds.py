@@ -24,7 +24,6 @@ def segment_in_rounds(segmenter: SupportsSegment, frame: UInt8Array, query: Obje
 
     ``frame`` uint8 (H, W, 3). Rounds begin with the first positive point: nothing is selected before it.
     """
-    mask = None
     if query.corrects and query.mask_logits is not None:
         mask = cv2.resize(query.mask_logits, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0
         if mask.any():

@@ -17,6 +17,7 @@ from tam_dist.review import runs
 from tam_dist.review.corrections import Correction, Frame, Mark, prompts_of
 from tam_dist.review.opened import Opened
 from tam_dist.review.pane import Pane
+from tam_dist.steering.asking import stored_mask
 from tam_dist.steering.replacing import replaceable
 from tam_dist.tracking.plan import PromptPlan
 from tam_dist.types import Absent, FloatArray, ObjectQuery, Prompt, TrackedObject, VideoInfo
@@ -83,6 +84,5 @@ def _before(opened: Opened, body: PreviewRequest) -> tuple[list[Prompt], FloatAr
 
 def _stored(opened: Opened, body: PreviewRequest) -> FloatArray | None:
     """The object's stored mask as logits, None where there is none."""
-    known = next((o for o in opened.manifest.objects if o.name == body.object), None)
-    mask = None if known is None else opened.store.labels[body.frame] == known.id
-    return certain_logits(mask) if mask is not None and mask.any() else None
+    mask = stored_mask(opened.store, opened.manifest.objects, body.object, body.frame)
+    return None if mask is None else certain_logits(mask)
