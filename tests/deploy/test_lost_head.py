@@ -87,22 +87,24 @@ def run_words(corpus: Path, out: Path, settings: tuple[str, ...]) -> tuple[str, 
     return ("run", str(corpus), "--out", str(out), *settings, "cluster.preset=cpu", "cluster.decoders=2")
 
 
-def stop_tracking(cluster: TwoNodes, driver: subprocess.Popen[str], out: Path) -> list[psutil.Process]:
-    """In the middle of the run: it can't end now, whatever happens, before somebody starts its propagators again."""
+def half_way(
+    cluster: TwoNodes, corpus: Path, out: Path, settings: tuple[str, ...]
+) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A run in its middle, and its propagators: it can't end now, whatever happens, before somebody starts these again."""
+    driver = cluster.run(*run_words(corpus, out, settings))
     wait_until(lambda: labels_so_far(out) > 0 or driver.poll() is not None, 300, "the first chunk")
     propagators = cluster.worker.processes("Propagator")
     assert propagators
     for process in propagators:
         process.suspend()
-    return propagators
+    return driver, propagators
 
 
 def test_a_run_goes_on_when_the_control_plane_is_back(
     remembering: TwoNodes, corpus: Path, undisturbed: dict[str, str], tiny_settings: tuple[str, ...], tmp_path: Path
 ) -> None:
     out = tmp_path / "runs"
-    driver = remembering.run(*run_words(corpus, out, tiny_settings))
-    propagators = stop_tracking(remembering, driver, out)
+    driver, propagators = half_way(remembering, corpus, out, tiny_settings)
     gcs = remembering.head.kill_gcs()
     kill(propagators)
     assert driver.poll() is None
@@ -118,8 +120,7 @@ def test_a_run_goes_on_when_another_head_takes_the_place_of_the_lost_one(
 ) -> None:
     """The run's coordinator is lost as well, wherever it was."""
     out = tmp_path / "runs"
-    driver = remembering.run(*run_words(corpus, out, tiny_settings))
-    propagators = stop_tracking(remembering, driver, out)
+    driver, propagators = half_way(remembering, corpus, out, tiny_settings)
     remembering.head.kill()
     kill([*propagators, *remembering.worker.processes("Coordinator")])
     assert driver.poll() is None
@@ -133,16 +134,14 @@ def test_without_redis_the_next_command_continues(
     forgetful: TwoNodes, corpus: Path, undisturbed: dict[str, str], tiny_settings: tuple[str, ...], tmp_path: Path
 ) -> None:
     out = tmp_path / "runs"
-    words = run_words(corpus, out, tiny_settings)
-    driver = forgetful.run(*words)
-    stop_tracking(forgetful, driver, out)
+    driver, _ = half_way(forgetful, corpus, out, tiny_settings)
     forgetful.head.kill()
     driver.communicate(timeout=300)
     assert driver.returncode != 0
     forgetful.worker.kill()
     forgetful.another_head()
     forgetful.worker.start()
-    driver = forgetful.run(*words)
+    driver = forgetful.run(*run_words(corpus, out, tiny_settings))
     _, errors = driver.communicate(timeout=300)
     assert driver.returncode == 0, errors
     assert labels(out) == undisturbed

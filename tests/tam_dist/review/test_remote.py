@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from storage.location import Location
 from tam_dist.review.jobs import is_driven, is_due
 from tam_dist.review.pane import Pane
+from tests.buckets import in_memory
 from tests.tam_dist.review.conftest import FRAMES, correction, labels_in, make_pane
 
 
 @pytest.fixture
 def bucket(runs: Path) -> str:
     """The folder with "film", copied."""
-    where = Location.parse(f"memory://{uuid.uuid4().hex}/runs")
-    for path in runs.rglob("*"):
-        if path.is_file() and path.name != ".lock":
-            place = where
-            for part in path.relative_to(runs).parts:
-                place = place / part
-            place.write(path.read_bytes())
-    return str(where)
+    return str(in_memory(runs))
 
 
 @pytest.fixture(params=["folder", "project"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 
 import tam_dist
-from storage.location import Location
 from storage.project_store import ProjectStore
+from tests.buckets import in_memory
 from tests.tiny import square
 
 
@@ -31,14 +30,7 @@ def project(request: pytest.FixtureRequest, tracked: Path, tmp_path: Path) -> st
     if request.param == "local":
         shutil.copytree(tracked, tmp_path / "p")
         return str(tmp_path / "p")
-    where = Location.parse(f"memory://{uuid.uuid4().hex}/p")
-    for path in tracked.rglob("*"):
-        if path.is_file() and path.name != ".lock":
-            place = where
-            for part in path.relative_to(tracked).parts:
-                place = place / part
-            place.write(path.read_bytes())
-    return str(where)
+    return str(in_memory(tracked))
 
 
 @pytest.fixture
