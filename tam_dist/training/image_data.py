@@ -1,8 +1,8 @@
-"""Still images with object masks, for training the small SAM.
+"""Images with object masks, for training the small SAM.
 
-A folder holds ``images/NAME.jpg`` with ``masks/NAME.png`` (whole objects) or ``regions/NAME.png`` (human-drawn regions,
-parts and wholes): indexed or grey PNG, 0 background, 1..K objects, 255 unknown. Frames of annotated videos in DAVIS's
-layout may be mixed in.
+A folder of stills holds ``images/NAME.jpg`` with ``masks/NAME.png`` (whole objects) or ``regions/NAME.png`` (human-drawn
+regions, parts and wholes): indexed or grey PNG, 0 background, 1..K objects, 255 unknown. Frames of annotated videos in DAVIS's
+layout may be mixed in, and what :mod:`tam_dist.training.prepare` packed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -19,13 +20,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tam_dist.errors import ConfigError
+from tam_dist.training.packed import PackedPictures
 from tam_dist.types import UInt8Array
 
 UNKNOWN = 255
 
 
+class LabelledImage(Protocol):
+    """An image with its label map; ``name`` is what lists of held-out images go by."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self) -> tuple[UInt8Array, UInt8Array]:
+        """uint8 (H, W, 3) RGB and uint8 (H, W) labels."""
+        ...
+
+
 @dataclass(frozen=True)
-class LabelledImage:
+class ImageFiles:
     """Paths of an image and of its label map."""
 
     name: str
@@ -41,10 +54,31 @@ class LabelledImage:
         return image, labels.astype(np.uint8)
 
 
+@dataclass(frozen=True, eq=False)
+class PackedImage:
+    """One picture of a packed source."""
+
+    name: str
+    pictures: PackedPictures
+    number: int
+
+    def read(self) -> tuple[UInt8Array, UInt8Array]:
+        """uint8 (H, W, 3) RGB and uint8 (H, W) labels."""
+        picture = self.pictures[self.number]
+        return np.asarray(picture.image), np.asarray(picture.labels)
+
+
+def list_packed(source: Path) -> list[LabelledImage]:
+    """The first picture of every group of a packed ``source``, named like its file, without the folder and the ending."""
+    pictures = PackedPictures(source)
+    pairs = zip(pictures.names, pictures.groups, strict=True)
+    return [PackedImage(PurePosixPath(name).stem, pictures, first) for name, (first, _) in pairs]
+
+
 def list_stills(folder: Path, *, kinds: Iterable[str] = ("masks", "regions")) -> list[LabelledImage]:
     """All images of ``folder`` with labels of one of ``kinds``, by name. Raises :class:`ConfigError` where there are none."""
-    found = [
-        LabelledImage(labels.stem, folder / "images" / f"{labels.stem}.jpg", labels)
+    found: list[LabelledImage] = [
+        ImageFiles(labels.stem, folder / "images" / f"{labels.stem}.jpg", labels)
         for kind in kinds
         for labels in sorted((folder / kind).glob("*.png"))
     ]
@@ -55,11 +89,11 @@ def list_stills(folder: Path, *, kinds: Iterable[str] = ("masks", "regions")) ->
 
 def list_video_frames(folder: Path, *, every: int) -> list[LabelledImage]:
     """Every ``every``-th annotated frame below a DAVIS layout's ``JPEGImages`` and ``Annotations``."""
-    found = []
+    found: list[LabelledImage] = []
     for sequence in sorted(path for path in (folder / "Annotations").rglob("*") if path.is_dir()):
         for labels in sorted(sequence.glob("*.png"))[::every]:
             relative = labels.relative_to(folder / "Annotations").with_suffix(".jpg")
-            found.append(LabelledImage(str(relative.with_suffix("")), folder / "JPEGImages" / relative, labels))
+            found.append(ImageFiles(str(relative.with_suffix("")), folder / "JPEGImages" / relative, labels))
     if not found:
         raise ConfigError(f"There are no annotated frames in {folder}; expected JPEGImages/ and Annotations/ as in DAVIS.")
     return found

@@ -27,9 +27,16 @@ from tam_dist.errors import ConfigError
 from tam_dist.models.sam.build import Sam, SmallSamConfig, build_small_sam, resize_input
 from tam_dist.models.sam.lite_prompts import draw_hints
 from tam_dist.models.sam.weights import load_sam, save_sam
-from tam_dist.training.image_data import LabelledImage, TrainingImage, list_stills, list_video_frames, make_training_image
+from tam_dist.training.image_data import (
+    LabelledImage,
+    TrainingImage,
+    list_packed,
+    list_stills,
+    list_video_frames,
+    make_training_image,
+)
 from tam_dist.training.sam_init import align_positions
-from tam_dist.training.sam_losses import sam_loss
+from tam_dist.training.sam_losses import CLEAR, sam_loss
 from tam_dist.training.sam_prompts import draw_correction, draw_prompts
 from tam_dist.training.trunk import load_imagenet_trunk
 
@@ -40,13 +47,16 @@ _TILE_SHARES = (0.65, 0.28, 0.07)
 
 @dataclass
 class DataConfig:
-    """``stills``: folder of images, masks and regions; ``video``: DAVIS-like folder or null; ``heldout``: file of names that
-    are never trained on."""
+    """``stills``: folder of images, masks and regions; ``video``: DAVIS-like folder or null; ``cache``: folder that
+    ``tam_dist.training.prepare`` made, of whose sources those in ``packed`` are mixed in, or null; ``heldout``: file of names
+    that are never trained on."""
 
     stills: str = MISSING
     heldout: str = MISSING
     video: str | None = None
     video_every: int = 5
+    cache: str | None = None
+    packed: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -59,7 +69,8 @@ class Stage:
 
 @dataclass
 class TrainingConfig:
-    """``start``: small SAM weights to go on from, null: the ImageNet trunk, the rest random."""
+    """``start``: small SAM weights to go on from, null: the ImageNet trunk, the rest random. ``single``: the share, 0..1, that
+    the single mask, which answers when SAM is asked, has in the loss on one click's masks; the alternatives have the rest."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: SmallSamConfig = field(default_factory=SmallSamConfig)
@@ -69,6 +80,7 @@ class TrainingConfig:
     images_per_step: int = MISSING
     prompts_per_image: int = MISSING
     rounds: list[int] = MISSING
+    single: float = MISSING
     learning_rate: float = MISSING
     trunk_learning_rate: float = MISSING
     trunk_frozen_stages: int = MISSING
@@ -192,9 +204,9 @@ class SamTrainer:
             sparse, dense = self.sam.prompt_encoder(points=given, boxes=boxes, masks=plane)
             logits, predicted = decode_images(self.sam, embeddings, sparse, dense)
             ambiguous = turn == 0 and prompts.kind == "click"
-            loss, ious = sam_loss(logits, predicted, targets, known, ambiguous=ambiguous)
+            loss, ious = sam_loss(logits, predicted, targets, known, single=self.config.single if ambiguous else CLEAR)
             total = total + loss / rounds
-            shown = 1 + predicted[:, 1:].argmax(1) if ambiguous else torch.zeros_like(rows)
+            shown = torch.zeros_like(rows)
             figures[f"{prompts.kind}{turn}"] = float(ious[rows, shown].mean())
             figures[f"error{turn}"] = float((predicted[rows, shown].detach() - ious[rows, shown]).abs().mean())
             if turn + 1 < rounds:
@@ -303,6 +315,11 @@ def load_items(config: DataConfig) -> list[LabelledImage]:
         raise ConfigError(f"The list of held-out images {heldout} (data.heldout) does not exist; training could see them.")
     names = set(heldout.read_text(encoding="utf-8").split())
     items = [item for item in list_stills(Path(config.stills)) if item.name not in names]
+    if config.cache:
+        # One photograph has different names in different copies of COCO; the number in it is the same.
+        numbers = {name.rpartition("_")[2] for name in names if name.startswith("coco_")}
+        packed = [item for source in config.packed for item in list_packed(Path(config.cache) / source)]
+        items += [item for item in packed if item.name not in names | numbers]
     if config.video:
         items += list_video_frames(Path(config.video), every=config.video_every)
     return items

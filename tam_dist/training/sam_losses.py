@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MASK_LOGIT_THRESHOLD = 0.0
+CLEAR = 0.7  # the single mask's share of the loss where prompts say clearly what is meant
 
 
 def mask_losses(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
@@ -34,19 +35,14 @@ def true_ious(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
     return (predicted & truth).sum((-2, -1)) / union.clamp(min=1)
 
 
-def sam_loss(
-    logits: Tensor, predicted_ious: Tensor, targets: Tensor, known: Tensor, *, ambiguous: bool
-) -> tuple[Tensor, Tensor]:
+def sam_loss(logits: Tensor, predicted_ious: Tensor, targets: Tensor, known: Tensor, *, single: float) -> tuple[Tensor, Tensor]:
     """Scalar loss of one round, and true IoUs (P, 4) of its four outputs (0: the single mask, 1-3: the alternatives).
 
-    An ambiguous prompt (one click) is for the alternatives to answer, of which only the best is taught ("Segment
-    Anything", section 3); the single mask learns from it a little, and the alternatives a little from clear prompts, so
-    that any of them may be used at any time. Every predicted IoU is taught on every round: it has to be honest also for
-    masks that nobody would choose.
+    Of the alternatives only the best is taught ("Segment Anything", section 3), the single mask with a share of ``single``:
+    less where the prompt is ambiguous (one click), :data:`CLEAR` elsewhere, so that any of them may be used at any time.
+    Every predicted IoU is taught on every round: it has to be honest also for masks that nobody would choose.
     """
     losses = mask_losses(logits, targets, known)
     ious = true_ious(logits, targets, known)
-    single, best = losses[:, 0], losses[:, 1:].min(dim=1).values
-    weight = 0.3 if ambiguous else 0.7
-    masks = (weight * single + (1 - weight) * best).mean()
+    masks = (single * losses[:, 0] + (1 - single) * losses[:, 1:].min(dim=1).values).mean()
     return masks + F.mse_loss(predicted_ious, ious), ious

@@ -14,6 +14,8 @@ from tam_dist.errors import ConfigError
 from tam_dist.models.sam.build import SmallSamConfig, build_small_sam, resize_input
 from tam_dist.models.sam.weights import load_sam, save_sam
 from tam_dist.training.image_data import choose_heldout, list_stills, make_training_image
+from tam_dist.training.layers import Picture
+from tam_dist.training.packed import LabelledPicture, PictureGroup, pack
 from tam_dist.training.sam import SamTrainer, TrainingConfig, decode_images, load_items, load_training_config
 from tam_dist.training.sam_init import align_positions
 from tam_dist.training.sam_losses import mask_losses, sam_loss, true_ious
@@ -94,7 +96,7 @@ def test_only_the_best_alternative_is_taught() -> None:
     targets[:, 2:6, 2:6] = 1
     sign = (targets * 2 - 1)[:, None]
     logits = torch.cat([sign, sign * 2, -sign, -sign], dim=1).requires_grad_()
-    loss, ious = sam_loss(logits, torch.zeros(1, 4), targets, known, ambiguous=True)
+    loss, ious = sam_loss(logits, torch.zeros(1, 4), targets, known, single=0.3)
     loss.backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert (logits.grad.abs().sum((0, 2, 3)) > 0).tolist() == [True, True, False, False]
@@ -123,6 +125,20 @@ def test_heldout_images_are_never_trained_on(stills: Path) -> None:
     (stills / "heldout.txt").unlink()
     with pytest.raises(ConfigError, match=r"heldout\.txt"):
         load_items(config(stills).data)
+
+
+def test_packed_copies_of_heldout_images_are_never_trained_on(stills: Path, tmp_path: Path) -> None:
+    square = np.zeros((40, 40), np.uint8)
+    square[10:20, 10:20] = 1
+    picture = LabelledPicture(Picture(np.full((40, 40, 3), 90, np.uint8), square), ("cat",))
+    names = ["train2017/000000000094.jpg", "train2017/000000000095.jpg", "images/Abyssinian_94.jpg"]
+    pack([PictureGroup(name, [picture]) for name in names], tmp_path / "cache" / "pets", short_side=32)
+    (stills / "heldout.txt").write_text("coco_train2017_000000000094\n")
+    items = load_items(config(stills, **{"data.cache": tmp_path / "cache", "data.packed": "[pets]"}).data)
+    assert [item.name for item in items if not item.name.isdigit() or len(item.name) > 1] == ["000000000095", "Abyssinian_94"]
+    image, labels = items[-1].read()
+    assert image.shape == (32, 32, 3)
+    assert set(np.unique(labels)) == {0, 1}
 
 
 def test_heldout_choice_is_stable_when_images_are_added() -> None:
