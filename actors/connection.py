@@ -69,15 +69,16 @@ def keep_logs() -> None:
 
 
 def store_bytes(config: Config, jobs: Sequence[VideoJob]) -> int:
-    """The size of a local Ray's object store: twice what the credits let the videos under way hold, with as many chunks again
+    """The size of a local Ray's object store: twice what the credits let the passes under way hold, with as many chunks again
     that were freed within the last moment.
     """
     if config.cluster.object_store_gb:
         return int(config.cluster.object_store_gb * 1e9)
     specs = [job.spec for job in jobs]
     chunk = max((3 * s.width * s.height * s.chunk_size for s in specs), default=0)
-    videos = min(len(specs), config.cluster.propagators * config.cluster.sessions_per_propagator)
-    held = videos * (config.credits.decoded_chunks + 1 + config.credits.writes)
+    segments = sum(job.segments for job in jobs)
+    passes = min(segments, config.cluster.propagators * config.cluster.sessions_per_propagator)
+    held = passes * (config.credits.decoded_chunks + 1 + config.credits.writes)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(_MIN_STORE_BYTES, min(2 * held * chunk, int(0.4 * memory)))
 

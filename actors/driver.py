@@ -17,7 +17,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError,
 from actors.connection import cluster_address, connect, keep_logs
 from actors.coordinator import NAMESPACE, coordinator, find_coordinator
 from actors.executor import ACTORS, ActorClasses, cluster_nodes, translate
-from actors.placement import for_videos, needs, plan
+from actors.placement import for_segments, needs, plan
 from actors.room import wait_for_room
 from tam_dist.config import Config
 from tam_dist.coordination.calls import WorkerId
@@ -77,7 +77,8 @@ def run_on_ray(
         plan(config.cluster, cluster_nodes())  # before anything is created
     try:
         # The workers of a coordinator that is there hold what they need.
-        if find_coordinator(namespace) is None and not wait_for_room(for_videos(config.cluster, len(alike)), tell, stop):
+        wanted = for_segments(config.cluster, sum(job.segments for job in alike))
+        if find_coordinator(namespace) is None and not wait_for_room(wanted, tell, stop):
             return [Outcome(job.project, VideoState.STOPPED) for job in jobs]
         tell(Waiting("the models to load"))
         outcomes = _Run(jobs, config, namespace, tell, detach, lease, actors, more).until_ended(stop, requests)

@@ -38,7 +38,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.decoder import Decoder
 from actors.mask_writer import MaskWriter
-from actors.placement import CPUS, Node, Plan, ShortageError, for_videos, gpu_share, plan, worker_ids
+from actors.placement import CPUS, Node, Plan, ShortageError, for_segments, gpu_share, plan, worker_ids
 from actors.propagator import Propagator
 from actors.refiner import Refiner
 from actors.shell import CONTROL, ActorSetup, ActorStats, WorkerActor
@@ -123,12 +123,12 @@ class RayExecutor:
         self._completed: list[Completion] = []
         self._tickets = 0
 
-    def provide(self, videos: int) -> None:
-        """Have as many workers as the settings say, but of no role more than ``videos``."""
+    def provide(self, segments: int) -> None:
+        """Have as many workers as the settings say, but of no role more than ``segments``."""
         if self._config.cluster.grow_seconds:
-            self._place(for_videos(self._config.cluster, videos))
+            self._place(for_segments(self._config.cluster, segments))
         for ids in worker_ids(self._config.cluster).values():
-            for worker in ids[:videos]:
+            for worker in ids[:segments]:
                 if worker not in self._lanes:
                     self._lanes[worker] = _Lane(worker, self._create(worker))
 

@@ -76,14 +76,16 @@ def cpus_needed(cluster: ClusterConfig) -> float:
     return sum(CPUS[role] * len(ids) for role, ids in worker_ids(cluster).items())
 
 
-def for_videos(cluster: ClusterConfig, videos: int) -> ClusterConfig:
-    """The workers that so many videos can use: of no role more than there are videos."""
+def for_segments(cluster: ClusterConfig, segments: int) -> ClusterConfig:
+    """The workers that videos of so many segments together can use: of no role more than there are segments. (By the number of
+    videos, one film by its shots had one propagator of eight.)
+    """
     return replace(
         cluster,
-        propagators=min(cluster.propagators, videos),
-        refiners=min(cluster.refiners, videos),
-        decoders=min(cluster.decoders, videos),
-        writers=min(cluster.writers, videos),
+        propagators=min(cluster.propagators, segments),
+        refiners=min(cluster.refiners, segments),
+        decoders=min(cluster.decoders, segments),
+        writers=min(cluster.writers, segments),
     )
 
 

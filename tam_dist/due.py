@@ -244,6 +244,18 @@ def borders_of(tracking: TrackingConfig, frame_count: int, cuts: Sequence[Cut] |
     return tuple(each.first for each in segments_at(cuts, frame_count, size, least=SHORTEST * size, most=longest))
 
 
+def most_segments(tracking: TrackingConfig, frame_count: int) -> int:
+    """How many segments a video can have, whatever cuts are found in it.
+
+    >>> from tam_dist.config import load_config
+    >>> [most_segments(load_config([f"tracking.segments={how}"]).tracking, 720) for how in ("whole", "shots", "8")]
+    [1, 22, 6]
+    """
+    if tracking.segments == "shots":
+        return max(1, chunk_count(frame_count, tracking.chunk_size) // SHORTEST)
+    return len(borders_of(tracking, frame_count, None))
+
+
 def made_of(record: CommitRecord, asked: Asked, prompts: Sequence[Prompt]) -> int:
     """How many of the passes that make a chunk's masks have made the stored ones, as ``asked`` for; 0: not even the first."""
     if record.basis is not None:

@@ -18,7 +18,7 @@ from storage.project_store import ProjectStore
 from tam_dist.config import Config, RuntimeConfig, flat, from_dict, given_settings, load_config, to_dict
 from tam_dist.config_rules import DECIDING, KEPT, within
 from tam_dist.coordination.video import VideoJob
-from tam_dist.due import due_work
+from tam_dist.due import due_work, most_segments
 from tam_dist.errors import ConfigError, ProjectError, ProjectExistsError, StorageError, VideoError, WeightsError
 from tam_dist.integrity import drop_damaged
 from tam_dist.media.reader import open_video
@@ -112,8 +112,9 @@ def job_of(store: ProjectStore) -> VideoJob:
     """The job that continues a project, from its own records alone."""
     source = store.manifest.source
     grid = VideoGrid(source.width, source.height, source.frame_count, store.manifest.chunk_size)
-    on_damage = from_dict(dict(store.manifest.config)).media.on_damage
-    return VideoJob(str(store.location), source.uri, _reader_of(source), grid, on_damage)
+    config = from_dict(dict(store.manifest.config))
+    segments = most_segments(config.tracking, source.frame_count)
+    return VideoJob(str(store.location), source.uri, _reader_of(source), grid, config.media.on_damage, segments)
 
 
 def continue_project(where: str, settings: Sequence[str] = (), *, video: str | None = None) -> tuple[VideoJob, Config]:

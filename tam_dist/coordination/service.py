@@ -46,7 +46,7 @@ _T = TypeVar("_T")
 class SharedExecutor(Executor, Protocol):
     """An executor that grows with the work and whose ``wait`` can be cut short from another thread."""
 
-    def provide(self, videos: int) -> None: ...
+    def provide(self, segments: int) -> None: ...
 
     def wake(self) -> None: ...
 
@@ -236,7 +236,7 @@ class Service:
                 self._scheduler.add(job)
             elif run.stopping:
                 self._again[job.project] = job
-        self._executor.provide(sum(run.state not in FINAL for run in self._scheduler.videos))
+        self._executor.provide(sum(run.job.segments for run in self._scheduler.videos if run.state not in FINAL))
 
     def _stop(self, videos: Collection[str] | None) -> None:
         for video in list(self._again if videos is None else videos):

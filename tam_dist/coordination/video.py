@@ -18,7 +18,7 @@ from tam_dist.tracking.spec import ReferenceFrames, VideoGrid
 class VideoJob:
     """A video to be tracked. ``project`` (its location) is its identity; ``reader`` and ``on_damage`` are those the project
     was made with, since others could give other pixels. What is asked for, and what of it is due, the project itself says
-    when it is opened.
+    when it is opened; ``segments`` is how many of its segments may be tracked at the same time, at most.
     """
 
     project: str
@@ -26,6 +26,7 @@ class VideoJob:
     reader: str
     spec: VideoGrid
     on_damage: str = "hold"
+    segments: int = 1
 
 
 class VideoState(StrEnum):

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from actors.placement import Node, for_videos, plan, worker_ids
+from actors.placement import Node, for_segments, plan, worker_ids
 from tam_dist.config import ClusterConfig, load_config
 from tam_dist.coordination.calls import Role
 from tam_dist.errors import ResourceError
@@ -76,7 +76,7 @@ def test_what_others_hold_is_not_counted() -> None:
     assert Counter(plan(halves, [busy, idle], free=True).values())["a"] >= 1  # its free half is of use
 
 
-def test_few_videos_need_few_workers() -> None:
-    shape = for_videos(cluster("preset=gpu8"), 2)
+def test_few_segments_need_few_workers() -> None:
+    shape = for_segments(cluster("preset=gpu8"), 2)
     assert (shape.propagators, shape.decoders, shape.writers) == (2, 2, 2)
-    assert for_videos(cluster("preset=cpu"), 100) == cluster("preset=cpu")
+    assert for_segments(cluster("preset=cpu"), 100) == cluster("preset=cpu")

@@ -13,7 +13,7 @@ from actors.driver import run_on_ray
 from storage.project_store import ProjectStore
 from tam_dist.config import Config
 from tam_dist.coordination.calls import Role
-from tam_dist.coordination.events import Event, SegmentationAsked
+from tam_dist.coordination.events import Event, SegmentationAsked, StagesMeasured
 from tam_dist.due import due_work
 from tam_dist.models.runtime import operator_threads
 from tam_dist.running import run_inline
@@ -83,6 +83,11 @@ def test_a_film_tracked_by_its_shots_has_the_same_masks(namespace: str, config: 
     alone.raise_failure()
     assert len(due_work(ProjectStore.open(alone.project, write=False)).asked.borders) == 4
     many = replace(used, cluster=replace(config.cluster, propagators=3))
-    for outcome in run_on_ray(projects(videos, tmp_path / "ray", many), many, namespace=namespace):
+    events: list[Event] = []
+    for outcome in run_on_ray(projects(videos, tmp_path / "ray", many), many, namespace=namespace, listener=events.append):
         outcome.raise_failure()
     assert fingerprints(tmp_path / "ray") == fingerprints(tmp_path / "inline")
+    stages = [event for event in events if isinstance(event, StagesMeasured)]
+    used_of = {load.role: load.workers for load in stages[-1].loads}
+    assert used_of[Role.PROPAGATOR] == 3
+    assert used_of[Role.DECODER] == config.cluster.decoders

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -27,8 +28,10 @@ class SlowExecutor(SimulatedExecutor):
         self.news = threading.Event()
         self.hold = threading.Event()
         self.closed = False
+        self.provided: list[int] = []
 
-    def provide(self, videos: int) -> None: ...
+    def provide(self, segments: int) -> None:
+        self.provided.append(segments)
 
     def wake(self) -> None:
         self.news.set()
@@ -75,6 +78,12 @@ def running() -> Iterator[Running]:
     made.service.shut_down()
     made.thread.join(timeout=10)
     assert made.executor.closed
+
+
+def test_there_are_workers_for_all_segments_of_a_film(running: Running) -> None:
+    """Counted by videos, one film had one propagator however large the cluster."""
+    running.service.submit("a", [replace(job("film", 8), segments=5), job("clip", 2)], config())
+    assert running.executor.provided == [6]
 
 
 def jobs(*names: str, chunks: int = 6) -> list[VideoJob]:
