@@ -99,13 +99,16 @@ class TrackingSession:
         over: Pass | None = None,
         given: Sequence[Prompt] | None = None,
         watch: Watcher | None = None,
+        first: bool = False,
     ) -> TrackingSession:
-        """A session that continues bit-identically after the chunk that ``snapshot`` was taken behind.
+        """A session that continues bit-identically after the chunk that ``snapshot`` was taken behind; ``first``: at the pass's
+        own first chunk, from what another pass knew before its.
 
         Raises :class:`SchemaError` where the bytes are no snapshot that this version reads.
         """
         session = cls(spec, models, over=over, given=given, watch=watch)
-        session._next_chunk, tensors, meta = unpack_snapshot(snapshot)
+        next_chunk, tensors, meta = unpack_snapshot(snapshot)
+        session._next_chunk = session._next_chunk if first else next_chunk
         session._core.restore({n: t for n, t in tensors.items() if not n.startswith("signals.")}, meta["core"])
         session._assessor.restore(tensors, meta["assessor"], models.device)
         return session

@@ -21,6 +21,7 @@ from tam_dist.coordination.calls import (
 from tam_dist.errors import WorkerDiedError
 from tam_dist.tracking.asked import Asked
 from tam_dist.tracking.opening import open_models
+from tam_dist.tracking.seeds import SeededSessions
 from tam_dist.tracking.session import TrackingSession
 from tam_dist.types import StepResult
 from tam_dist.workers.base import Stopwatch, unexpected
@@ -30,7 +31,7 @@ class PropagatorWorker:
     """Loads the network once; the sessions of the videos assigned to it are known by their generations."""
 
     def __init__(self, config: Config) -> None:
-        self._models = open_models(config)
+        self._seeded = SeededSessions(open_models(config))
         self._sessions: dict[int, TrackingSession] = {}
 
     def run(self, call: Call, *payloads: Payload) -> tuple[Receipt, Payload]:
@@ -38,7 +39,7 @@ class PropagatorWorker:
         match call:
             case OpenSession():
                 references = [each for chunk in payloads[1:] for each in chunk]
-                self._sessions[call.generation] = TrackingSession.begin(payloads[0], self._models, references)
+                self._sessions[call.generation] = self._seeded.begin(call.video, payloads[0], references)
                 return Receipt(watch.seconds), None
             case Step() | Resume():
                 session = self._session(call)
@@ -68,6 +69,7 @@ class PropagatorWorker:
 
     def close(self) -> None:
         self._sessions.clear()
+        self._seeded.clear()
 
     def _session(self, call: Call) -> TrackingSession:
         """The call's session. A call that reaches a restarted worker must not run on an empty state: the

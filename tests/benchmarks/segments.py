@@ -5,13 +5,14 @@
 The film has 1,600 shots of the lengths that films have (log-normal, 5 seconds on average, the longest cut at 3,000 frames). The
 schedule is the real one; workers only say how long they would be busy: 20 ms to track a frame, 150 ms of SAM in every other
 chunk, 2 ms to decode a frame or to look through it for cuts, half a GOP more where a decoder jumps, 15 ms for each of four
-references (measured: 0.73 of a frame), 40 ms to encode a chunk's masks and 5 ms to write them then (measured with 1080p), 3 ms
+references (measured: 0.73 of a frame) in the first session of a propagator that starts from them and 5 ms in all where one has
+before, 40 ms to encode a chunk's masks and 5 ms to write them then (measured with 1080p), 3 ms
 on the way to and from each. As in the preset for eight GPUs there are two decoders and a writer for each propagator. The time
 that the schedule itself takes is measured and added.
 Efficiency is frames a second over propagators x 50, from the opening of the project, shots to be found first, to its closing.
 So neither the cores at hand nor Ray limit what can be asked; tests.benchmarks.scaling has those.
 
-Measured, with three passes a propagator: 0.91 with 8 propagators and 0.89 with 32, of which looking for the shots first costs
+Measured, with three passes a propagator: 0.93 with 8 propagators and 0.91 with 32, of which looking for the shots first costs
 0.06; the film's one writer is the limit beyond. docs/accuracy.md has the table.
 """
 
@@ -63,7 +64,7 @@ from tam_dist.tracking.spec import ReferenceFrames, VideoGrid
 from tam_dist.types import Cut, ShotScan
 
 CHUNK = 16
-TRACK, ANSWER, DECODE, JUMP, REFERENCE, ENCODE, WAY = 0.020, 0.150, 0.002, 0.250, 0.015, 0.040, 0.003
+TRACK, ANSWER, DECODE, JUMP, REFERENCE, SEEDED, ENCODE, WAY = 0.020, 0.150, 0.002, 0.250, 0.015, 0.005, 0.040, 0.003
 REFERENCES = tuple(ReferenceFrames(chunk, ()) for chunk in range(4))
 
 
@@ -85,6 +86,7 @@ class Cluster:
     now: float = 0.0
     scanned: bool = False
     busy: dict[WorkerId, float] = field(default_factory=dict)
+    seeded: set[WorkerId] = field(default_factory=set)
     jumps: dict[WorkerId, dict[int, int]] = field(default_factory=dict)  # the chunk after the last one, by lane
 
     def __post_init__(self) -> None:
@@ -128,7 +130,9 @@ class Cluster:
             case OpenPass():
                 return PassReceipt(0.0, call.plan.chunks.start, frozenset(), REFERENCES), self.write
             case OpenSession():
-                return Receipt(0.0), len(REFERENCES) * REFERENCE
+                seeded = worker in self.seeded
+                self.seeded.add(worker)
+                return Receipt(0.0), SEEDED if seeded else len(REFERENCES) * REFERENCE
             case Refer():
                 return Receipt(0.0), ANSWER
             case Decode():
