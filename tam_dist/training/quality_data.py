@@ -105,24 +105,21 @@ def observe(
     # Every mask counts as poor, and no answer is ever good enough.
     mode = "off" if segmenter is None else "on"
     asking = RefinementConfig(mode, "model", False, 1.1, 1.1, ask_every, False, 1.0, 2.0, 0.0)
-    height, width = video.truth.shape[1:]
-    spec = SessionSpec(
-        width,
-        height,
-        len(video.frames),
-        _CHUNK,
-        tuple(TrackedObject(k, str(k), (255, 0, 0)) for k in video.objects),
-        tuple(Prompt(f"start{k}", 0.0, "training", 0, str(k), Mask.from_array(video.start == k)) for k in video.objects),
-        propagation,
-        asking,
-    )
-    session = TrackingSession(spec, replace(models, scorer=scorer), watch=watch)
+    session = TrackingSession(spec_of(video, propagation, asking), replace(models, scorer=scorer), watch=watch)
     labels = track_video(session, video, segmenter)
     for number, rows in enumerate(seen, start=1):
         for k, signals in zip(video.objects, rows, strict=True):
             truth = video.truth[number] == k
             examples.masks.append(MaskExample(video.name, signals, mask_iou(labels[number] == k, truth), not truth.any()))
     return examples
+
+
+def spec_of(video: Video, propagation: PropagationConfig, refinement: RefinementConfig) -> SessionSpec:
+    """To track all objects of ``video`` from its start."""
+    height, width = video.truth.shape[1:]
+    objects = tuple(TrackedObject(k, str(k), (255, 0, 0)) for k in video.objects)
+    starts = (Prompt(f"start{k}", 0.0, "training", 0, str(k), Mask.from_array(video.start == k)) for k in video.objects)
+    return SessionSpec(width, height, len(video.frames), _CHUNK, objects, tuple(starts), propagation, refinement)
 
 
 def track_video(session: TrackingSession, video: Video, segmenter: SupportsSegment | None) -> np.ndarray:
@@ -168,15 +165,18 @@ def pasted_videos(root: Path, names: Sequence[str], sprites: Sequence[Sprite], s
         yield Video(f"{name}+{k}", clip.frames, clip.object, clip.object[0])
 
 
-def crowd_videos(packed: Sequence[PackedPictures], backdrops: PackedPictures, count: int, seed: int) -> Iterator[Video]:
+def crowd_videos(
+    packed: Sequence[PackedPictures], backdrops: PackedPictures, count: int, seed: int, *, held_out: bool = False
+) -> Iterator[Video]:
     """``count`` clips of two to four things of a kind from ``packed``, some or all of them tracked, one clip in four from a
-    mask with some error. Only the first of every two pictures is used: the others are there to choose settings with.
+    mask with some error. Only the first of every two pictures is used; of the others are those that are ``held_out``, to choose
+    settings with.
     """
     settings = replace(ClipSettings(), motion=0.035, gone=0.1, jolt=0.05, elsewhere=0.1, looks=Looks(warp=0.012, grey=0.0))
     rng = np.random.default_rng([seed, 3])
     for k in range(count):
         source = packed[k % len(packed)]
-        cast = draw_cast(rng, source, int(rng.integers(2, 5)), range(0, len(source), 2))
+        cast = draw_cast(rng, source, int(rng.integers(2, 5)), range(int(held_out), len(source), 2))
         tracked = int(rng.integers(1, len(cast) + 1))
         grounds = [backdrops[int(i)] for i in rng.choice(len(backdrops), 2, replace=False)]
         clip = crowd_clip(rng, cast, grounds, size=256, length=_CROWD_FRAMES, objects=tracked, settings=settings)
