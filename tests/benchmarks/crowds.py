@@ -69,9 +69,8 @@ def main() -> None:
     chosen = np.array(several)
     for name, each in found.items():
         scores = 100 * np.array(each)
-        print(
-            f"{name}: {scores.mean():.1f}, several {scores[chosen].mean():.1f}, alone {scores[~chosen].mean():.1f}; {seconds[name]:.0f} s"
-        )
+        parts = f"several {scores[chosen].mean():.1f}, alone {scores[~chosen].mean():.1f}"
+        print(f"{name}: {scores.mean():.1f}, {parts}; {seconds[name]:.0f} s")
 
 
 if __name__ == "__main__":
