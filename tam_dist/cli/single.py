@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tam_dist.coordination.video import VideoJob
     from tam_dist.project import Project
 
-#: On the rabbit's belly.
-DEMO_CLICK = "rabbit@0:380,540"
+#: On the rabbit's nose, and in the dark of its burrow.
+DEMO_CLICKS = ("rabbit@0:360,430", "rabbit@0:470,490,-")
 
 
 @app.command()
@@ -112,12 +112,12 @@ def demo(
 
     video = str(sample_video())
     again = ProjectStore.exists(out) and Project.open(out).video.uri == video  # never another project
-    say(f"Tracking the rabbit from one click, --click {DEMO_CLICK}, in {video}")
+    say(f"Tracking the rabbit from a click on it and one beside it, --click {' --click '.join(DEMO_CLICKS)}, in {video}")
     return track(
         video,
         settings,
         out=out,
-        click=[DEMO_CLICK],
+        click=[*DEMO_CLICKS],
         executor=executor,
         force=again,
         overlay=True,

@@ -21,7 +21,7 @@ Settings = tuple[str, ...]
 def tiny_demo(tiny_video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A demo of seconds: a drawn video instead of the sample, a click on its square."""
     monkeypatch.setattr(sample, "sample_video", lambda: tiny_video)
-    monkeypatch.setattr(single, "DEMO_CLICK", "rabbit@0:10,14")
+    monkeypatch.setattr(single, "DEMO_CLICKS", ("rabbit@0:10,14",))
 
 
 def test_the_sample_is_found_without_importing_its_package() -> None:
@@ -39,12 +39,10 @@ def test_a_missing_sample_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
         sample.sample_video()
 
 
-def test_the_click_lies_in_the_picture() -> None:
-    (prompt,) = collect(clicks=[single.DEMO_CLICK])
-    (point,) = prompt.data.points  # type: ignore[union-attr]
-    assert 0 <= point.x < 1280
-    assert 0 <= point.y < 720
-    assert point.positive
+def test_the_clicks_lie_in_the_picture() -> None:
+    points = [p for prompt in collect(clicks=[*single.DEMO_CLICKS]) for p in prompt.data.points]  # type: ignore[union-attr]
+    assert all(0 <= point.x < 1280 and 0 <= point.y < 720 for point in points)
+    assert [point.positive for point in points] == [True, False]
 
 
 def test_it_leaves_a_project_an_overlay_and_a_sheet(
