@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tam_dist.models.xmem.inference import EncodedFrame, Prediction
-from tam_dist.tracking.quality.confidence import confidence
+from tam_dist.tracking.quality.confidence import confidence, masks_of
 
 #: The columns of :meth:`SignalTracker.observe`, in order.
 SIGNALS = (
@@ -91,7 +91,7 @@ class SignalTracker:
         reference = F.normalize(rows.appearance, dim=1)
         likeness = (own * reference).sum(1)
         columns = [
-            confidence(look.probability),
+            confidence(look.probability, mask),
             p.flatten(1).amax(1),
             _mean(entropy, mask),
             border,
@@ -196,8 +196,7 @@ class _Look:
         probability[0] = 1
         y, x = (y + top) // STRIDE, (x + left) // STRIDE
         probability[:, y : y + seen.shape[1], x : x + seen.shape[2]] = seen
-        ids = torch.arange(1, len(probability), device=seen.device).view(-1, 1, 1)
-        mask = (probability.argmax(0, keepdim=True) == ids).float()
+        mask = masks_of(probability).float()
         feature = frame.features.f16[0].float()
         centred = feature - feature.mean((1, 2), keepdim=True)
         return cls(probability, mask, F.avg_pool2d(mask, _CELLS), centred)
@@ -229,7 +228,9 @@ def _binary_entropy(p: Tensor) -> Tensor:
 
 
 def _dilate(mask: Tensor) -> Tensor:
-    return F.max_pool2d(mask, _BORDER, 1, _BORDER // 2)
+    """By rows, then by columns: half the time of both at once."""
+    rows = F.max_pool2d(mask, (_BORDER, 1), 1, (_BORDER // 2, 0))
+    return F.max_pool2d(rows, (1, _BORDER), 1, (0, _BORDER // 2))
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:

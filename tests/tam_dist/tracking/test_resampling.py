@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tam_dist.tracking.quality.confidence import confidence
 from tam_dist.tracking.resampling import label_map, shrink_frames, shrink_mask
 from tam_dist.tracking.spec import propagation_size
 
@@ -51,14 +50,3 @@ def test_a_shrunk_mask_keeps_its_area() -> None:
     soft = shrink_mask(mask, (16, 24))
     assert float(soft.mean()) == pytest.approx(mask.mean(), rel=1e-5)
     assert 0 <= float(soft.min()) <= float(soft.max()) <= 1
-
-
-def test_confidence_is_high_for_clear_masks_and_clear_absence() -> None:
-    clear = torch.zeros(4, 8, 8)
-    clear[1, :4] = 0.98  # a clear mask
-    clear[2, 4:6] = 0.4  # never wins: an unclear absence
-    clear[0] = 1 - clear[1:].sum(0)
-    trust = confidence(clear)
-    assert trust[0] == pytest.approx(0.98)
-    assert trust[1] == pytest.approx(0.6)
-    assert trust[2] == pytest.approx(1.0)
