@@ -125,10 +125,11 @@ class RayExecutor:
 
     def provide(self, segments: int) -> None:
         """Have as many workers as the settings say, but of no role more than ``segments``."""
-        if self._config.cluster.grow_seconds:
-            self._place(for_segments(self._config.cluster, segments))
-        for ids in worker_ids(self._config.cluster).values():
-            for worker in ids[:segments]:
+        cluster = for_segments(self._config.cluster, segments)
+        if cluster.grow_seconds:
+            self._place(cluster)
+        for ids in worker_ids(cluster).values():
+            for worker in ids:
                 if worker not in self._lanes:
                     self._lanes[worker] = _Lane(worker, self._create(worker))
 

@@ -245,14 +245,17 @@ def borders_of(tracking: TrackingConfig, frame_count: int, cuts: Sequence[Cut] |
 
 
 def most_segments(tracking: TrackingConfig, frame_count: int) -> int:
-    """How many segments a video can have, whatever cuts are found in it.
+    """How many segments a video can have, whatever cuts are found in it. A shot that is too long is cut into parts of at least
+    half of the longest.
 
     >>> from tam_dist.config import load_config
     >>> [most_segments(load_config([f"tracking.segments={how}"]).tracking, 720) for how in ("whole", "shots", "8")]
     [1, 22, 6]
     """
     if tracking.segments == "shots":
-        return max(1, chunk_count(frame_count, tracking.chunk_size) // SHORTEST)
+        longest = tracking.max_segment // tracking.chunk_size
+        shortest = min(SHORTEST, (longest + 1) // 2) if longest else SHORTEST
+        return max(1, chunk_count(frame_count, tracking.chunk_size) // shortest)
     return len(borders_of(tracking, frame_count, None))
 
 

@@ -108,7 +108,8 @@ class TrackingSession:
         """
         session = cls(spec, models, over=over, given=given, watch=watch)
         next_chunk, tensors, meta = unpack_snapshot(snapshot)
-        session._next_chunk = session._next_chunk if first else next_chunk
+        if not first:
+            session._next_chunk = next_chunk
         session._core.restore({n: t for n, t in tensors.items() if not n.startswith("signals.")}, meta["core"])
         session._assessor.restore(tensors, meta["assessor"], models.device)
         return session

@@ -194,7 +194,6 @@ class SamTrainer:
         labels = np.zeros((count, 0), np.int64) if prompts.labels is None else prompts.labels
         masks = None if prompts.masks is None else self._tensor(prompts.masks)
         boxes = None if prompts.boxes is None else self._tensor(prompts.boxes)
-        rows = torch.arange(count, device=self.device)
         total = torch.zeros((), device=self.device)
         figures: dict[str, float] = {}
         rounds = int(rng.integers(self.config.rounds[0], self.config.rounds[1] + 1))
@@ -206,11 +205,10 @@ class SamTrainer:
             ambiguous = turn == 0 and prompts.kind == "click"
             loss, ious = sam_loss(logits, predicted, targets, known, single=self.config.single if ambiguous else CLEAR)
             total = total + loss / rounds
-            shown = torch.zeros_like(rows)
-            figures[f"{prompts.kind}{turn}"] = float(ious[rows, shown].mean())
-            figures[f"error{turn}"] = float((predicted[rows, shown].detach() - ious[rows, shown]).abs().mean())
+            figures[f"{prompts.kind}{turn}"] = float(ious[:, 0].mean())
+            figures[f"error{turn}"] = float((predicted[:, 0].detach() - ious[:, 0]).abs().mean())
             if turn + 1 < rounds:
-                masks = logits[rows, shown, None].detach()
+                masks = logits[:, :1].detach()
                 new = [
                     draw_correction(mask > 0, target, sure > 0.5, rng)
                     for mask, target, sure in zip(masks[:, 0].cpu().numpy(), all_targets, all_known, strict=True)

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.propagators VIDEO --click rabbit@60:430,250 --propagators 1 2 --rounds 2
 
 The film's segments are tracked by processes with one thread each. Start-up is left out: counted is from when the film has
-begun to its last commit. With as many cores as propagators these share them with the decoder, the writer and Ray.
+begun to its last commit, and chunks count for each pass that stores them. With as many cores as propagators these share them
+with the decoder, the writer and Ray.
 """
 
 from __future__ import annotations

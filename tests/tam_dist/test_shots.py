@@ -6,8 +6,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import tam_dist
 import tam_dist.due
@@ -15,7 +17,7 @@ from storage.project_store import ProjectStore
 from storage.shots import SHOTS
 from tam_dist.config import load_config
 from tam_dist.coordination.events import Event, ShotsScanned
-from tam_dist.due import due_work
+from tam_dist.due import borders_of, due_work, most_segments
 from tam_dist.errors import ConfigError, SchemaError
 from tam_dist.media.contact_sheet import save_contact_sheet
 from tam_dist.media.reader import open_video
@@ -121,6 +123,14 @@ def test_long_shots_are_cut_and_a_length_below_a_chunk_is_refused(video: Path, s
     assert due_work(ProjectStore.open(long.location, write=False)).asked.borders == (0, 2, 4, 6, 7)
     with pytest.raises(ConfigError, match=r"tracking\.max_segment \(5\) must be 0 or at least tracking\.chunk_size"):
         tam_dist.track(video, prompts(), out=tmp_path / "q", settings=[*settings, "tracking.max_segment=5"])
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(st.integers(1, 2000), st.lists(st.integers(1, 1999)), st.sampled_from([0, 16, 31, 32, 48, 49, 80, 3000]))
+def test_no_film_has_more_segments_than_workers_are_made_for(frames: int, cuts: list[int], longest: int) -> None:
+    tracking = load_config(["tracking.segments=shots", f"tracking.max_segment={longest}"]).tracking
+    found = [Cut(frame, 1.0) for frame in sorted(set(cuts)) if frame < frames]
+    assert len(borders_of(tracking, frames, found)) <= most_segments(tracking, frames)
 
 
 @pytest.mark.parametrize(("cuts", "frames"), [([], 30), ([], 1), ([1], 17), ([16], 17)])

@@ -28,8 +28,8 @@ def confidence(probabilities: Tensor, masks: Tensor) -> Tensor:
     >>> round(confidence(p, masks_of(p).float()).item(), 3)
     0.9
     """
-    objects, inside = probabilities[1:], masks
-    area = inside.flatten(1).sum(1)
-    mean_inside = (objects * inside).flatten(1).sum(1) / area.clamp(min=1)
+    objects = probabilities[1:]
+    area = masks.flatten(1).sum(1)
+    mean_inside = (objects * masks).flatten(1).sum(1) / area.clamp(min=1)
     emptiness = 1 - objects.flatten(1).amax(1)
     return torch.where(area > 0, mean_inside, emptiness)
