@@ -82,7 +82,6 @@ def fingerprint(project: Path) -> dict[str, str]:
     names = [str(p.relative_to(project)) for p in project.rglob("*") if p.is_file()]
     found = {
         "labels": _digest(np.asarray(store.labels[0:frames])),
-        "quality": _digest(np.asarray(store.quality[0:frames])),
         "origin": _digest(np.asarray(store.origin[0:frames])),
         "state": json.loads((project / "state.json").read_text())["state"],
         "files": " ".join(sorted(names)),
@@ -92,11 +91,18 @@ def fingerprint(project: Path) -> dict[str, str]:
         assert record is not None, f"{project}: chunk {chunk} is not committed"
         assert store.is_intact(chunk), f"{project}: chunk {chunk} is torn"
         found[f"chunk {chunk}"] = f"{record.digest} {record.scores} revision {record.revision}"
+        numbers = store.manifest.chunk_frames(chunk)
+        found[f"quality {chunk}"] = _written_out(np.asarray(store.quality[numbers.start : numbers.stop]))
     return found
 
 
 def fingerprints(out: Path) -> dict[str, dict[str, str]]:
     return {project.name: fingerprint(project) for project in sorted(out.iterdir())}
+
+
+def _written_out(scores: np.ndarray) -> str:
+    """All of them, each told from its neighbours: of a digest nobody can say by how much it is wrong, and where."""
+    return " | ".join(" ".join(f"{score:.9g}" for score in frame) for frame in scores)
 
 
 def _digest(array: np.ndarray) -> str:

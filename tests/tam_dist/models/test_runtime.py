@@ -24,6 +24,28 @@ for _ in range(20):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, torch.get_num_threads())
 """
 
+# Weights and states come from files and other processes: where in memory they lie must decide nothing.
+PLACES = """
+import tam_dist, torch
+
+def placed(tensor, at):
+    room = torch.empty(tensor.numel() + at)[at:].view(tensor.shape)
+    return room.copy_(tensor)
+
+torch.manual_seed(0)
+torch.set_num_threads(2)
+for rows, inner, columns in ((1, 64, 64), (1, 64, 4), (3, 33, 31), (5, 256, 128), (1, 405, 112)):
+    a, b, bias = torch.randn(rows, inner), torch.randn(columns, inner), torch.randn(columns)
+    want = torch.nn.functional.linear(a, b, bias)
+    for at in range(16):
+        found = torch.nn.functional.linear(placed(a, at), placed(b, at), placed(bias, at))
+        assert torch.equal(found, want), (rows, inner, columns, at)
+"""
+
+
+def test_products_do_not_depend_on_where_their_operands_lie() -> None:
+    subprocess.run([sys.executable, "-c", PLACES], check=True)
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is meant")
 def test_freed_memory_is_kept_and_threads_are_shared_out() -> None:
