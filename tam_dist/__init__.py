@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 # that burns the cores it waits for: a frame took 0.3 to 1.5 s instead of 0.1 s. Read once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# MKL promises the same bits from run to run only in this mode. Without it the products of small matrices rounded differently
-# with where in memory their operands lay, and a refiner in a fresh process scored a mask differently in the last digit. It
-# costs nothing measurable. Read once, at MKL's first product.
-os.environ.setdefault("MKL_CBWR", "AUTO")
+# MKL promises the same bits from run to run only in this mode. Without it the products of small matrices round differently
+# with where in memory their operands lie, and with how many threads share them more often than in it; another process scored
+# the same mask differently in the last digit. It costs nothing measurable. Read once, at MKL's first product.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 __version__ = "0.1.0"
 __all__ = [

@@ -26,6 +26,9 @@ class ChunkEncoder:
         self._size = size
         self._batch = batch
         self._ahead = ahead
+        # Asked for before the first product: only then, or at the first large operator, does a new thread take over how many
+        # OpenMP threads it has; until then it has as many as Ray gives an actor, which is one.
+        self._threads = torch.get_num_threads()
         self._first = -1
         self._encoded: list[EncodedFrame] = []
         self._next: Future[list[EncodedFrame]] | None = None
@@ -39,14 +42,13 @@ class ChunkEncoder:
             self._first = first
             following = first + self._batch
             wanted = self._ahead and following < len(self._chunk.frames)
-            threads = torch.get_num_threads()
-            self._next = _encoding_thread().submit(self._encode_with, threads, following) if wanted else None
+            self._next = _encoding_thread().submit(self._encode_in_thread, following) if wanted else None
         return self._encoded[offset - first]
 
-    def _encode_with(self, threads: int, first: int) -> list[EncodedFrame]:
+    def _encode_in_thread(self, first: int) -> list[EncodedFrame]:
         """OpenMP's number of threads is each thread's own; this one may have been started for another configuration."""
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
         return self._encode(first)
 
     def _encode(self, first: int) -> list[EncodedFrame]:

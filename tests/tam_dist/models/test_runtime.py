@@ -33,13 +33,14 @@ def placed(tensor, at):
     return room.copy_(tensor)
 
 torch.manual_seed(0)
-torch.set_num_threads(2)
 for rows, inner, columns in ((1, 64, 64), (1, 64, 4), (3, 33, 31), (5, 256, 128), (1, 405, 112)):
     a, b, bias = torch.randn(rows, inner), torch.randn(columns, inner), torch.randn(columns)
-    want = torch.nn.functional.linear(a, b, bias)
-    for at in range(16):
-        found = torch.nn.functional.linear(placed(a, at), placed(b, at), placed(bias, at))
-        assert torch.equal(found, want), (rows, inner, columns, at)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        want = torch.nn.functional.linear(a, b, bias)
+        for at in range(16):
+            found = torch.nn.functional.linear(placed(a, at), placed(b, at), placed(bias, at))
+            assert torch.equal(found, want), (rows, inner, columns, threads, at)
 """
 
 
