@@ -26,8 +26,6 @@ class ChunkEncoder:
         self._size = size
         self._batch = batch
         self._ahead = ahead
-        # Asked for before the first product: only then, or at the first large operator, does a new thread take over how many
-        # OpenMP threads it has; until then it has as many as Ray gives an actor, which is one.
         self._threads = torch.get_num_threads()
         self._first = -1
         self._encoded: list[EncodedFrame] = []

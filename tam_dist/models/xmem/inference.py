@@ -134,6 +134,9 @@ class InferenceCore:
         Except on a CPU, where a batch of four takes a third longer than four frames: its features leave the caches and
         come in fresh pages each time.
         """
+        # A new thread takes over torch's number of threads when it asks for it, or at its first large operator; until then it
+        # has OpenMP's, which is one in Ray's actors. A small video's first convolution ran with that, and rounded otherwise.
+        torch.get_num_threads()
         padding = Padding.to_multiple(frames.shape[1], frames.shape[2], self._network.stride)
         together = 1 if self._device.type == "cpu" else len(frames)
         encoded: list[EncodedFrame] = []

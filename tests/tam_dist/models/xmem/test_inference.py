@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -283,3 +287,35 @@ def test_batched_encoding_is_one_by_one(network: XMem) -> None:
         assert frame.size == SIZE
         torch.testing.assert_close(frame.features.key, alone.features.key, rtol=1e-3, atol=1e-3)
         assert torch.equal(frame.image, alone.image)
+
+
+# As in an actor: OpenMP has one thread, torch was given two, and the call comes in another thread than the constructor did.
+FRESH_THREAD = """
+import ctypes, sys, threading, torch
+from tam_dist.config import load_config
+from tam_dist.models.xmem.config import SMALL
+from tam_dist.models.xmem.inference import InferenceCore
+from tam_dist.models.xmem.network import XMem
+
+openmp, seen = ctypes.CDLL(sys.argv[1]), []
+
+class Watched(XMem):
+    def encode_key(self, images):
+        seen.append(openmp.omp_get_max_threads())
+        return super().encode_key(images)
+
+torch.set_num_threads(2)
+core = InferenceCore(Watched(SMALL).eval(), load_config([]).propagation, device=torch.device("cpu"))
+thread = threading.Thread(target=core.encode, args=[torch.zeros(1, 40, 56, 3, dtype=torch.uint8)])
+thread.start()
+thread.join()
+print(*seen)
+"""
+
+
+def test_a_new_thread_encodes_its_first_frame_with_all_of_torchs_threads() -> None:
+    openmp = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))
+    if not openmp or not hasattr(ctypes.CDLL(str(openmp[0])), "omp_get_max_threads"):
+        pytest.skip("this torch does not bring GNU's OpenMP")
+    command = [sys.executable, "-c", FRESH_THREAD, str(openmp[0])]
+    assert subprocess.check_output(["env", "OMP_NUM_THREADS=1", *command], text=True).split() == ["2"]
