@@ -1,7 +1,7 @@
 """Train the embedded SAM: ``python -m tam_dist.training.sam configs/training/sam.yaml [key=value …]``.
 
-Resumable: run the same command again. The schedule goes by minutes spent, not steps, so that it ends when it should on
-any machine. Log lines go to ``<output>/log.jsonl``, the running state to ``<output>/state.pt``, the averaged weights to
+Resumable: run the same command again. The schedule goes by minutes spent, so that it ends when it should on any machine, or,
+where ``max_steps`` is set, by steps, so that the same run can be made again anywhere. Log lines go to ``<output>/log.jsonl``, the running state to ``<output>/state.pt``, the averaged weights to
 ``<output>/sam.safetensors``, which the embedded model's file is a copy of.
 """
 
@@ -70,7 +70,8 @@ class Stage:
 @dataclass
 class TrainingConfig:
     """``start``: small SAM weights to go on from, null: the ImageNet trunk, the rest random. ``single``: the share, 0..1, that
-    the single mask, which answers when SAM is asked, has in the loss on one click's masks; the alternatives have the rest."""
+    the single mask, which answers when SAM is asked, has in the loss on one click's masks; the alternatives have the rest.
+    ``max_steps``: the schedule goes by steps and ends there. ``bf16``: encoder and decoder in bfloat16; losses stay float32."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: SmallSamConfig = field(default_factory=SmallSamConfig)
@@ -92,6 +93,7 @@ class TrainingConfig:
     start: str | None = None
     device: str = "cpu"
     threads: int = 1
+    bf16: bool = True
     seed: int = 0
     max_steps: int | None = None
 
@@ -111,7 +113,8 @@ class SamTrainer:
             if config.imagenet_trunk:
                 load_imagenet_trunk(self.sam.image_encoder.trunk)
             align_positions(self.sam)
-        self.sam.to(self.device)
+        # Its depthwise convolutions are a fifth faster on a CPU with the channels last.
+        self.sam.to(self.device).image_encoder.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.sam).requires_grad_(False)
         trunk = self.sam.image_encoder.trunk
         frozen = nn.ModuleList([trunk.stem, *trunk.stages[: config.trunk_frozen_stages]])
@@ -127,6 +130,9 @@ class SamTrainer:
 
     @property
     def progress(self) -> float:
+        """0..1 of the run's steps where they are limited, else of its time."""
+        if self.config.max_steps is not None:
+            return min(1.0, self.step / self.config.max_steps)
         return min(1.0, self.elapsed / (60 * self.config.minutes))
 
     def _image_size(self) -> int:
@@ -140,14 +146,14 @@ class SamTrainer:
     # --- training ----------------------------------------------------------------------------------------------------
 
     def run(self, items: list[LabelledImage]) -> None:
-        """Train until the time or the steps are used up."""
+        """Train until the steps or the time are used up."""
         self.output.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng((self.config.seed, self.step))
         images = self._views(items, rng)
         figures: dict[str, list[float]] = {}
         last_save, started = time.monotonic(), time.monotonic()
         before = self.elapsed
-        while self.progress < 1 and (self.config.max_steps is None or self.step < self.config.max_steps):
+        while self.progress < 1:
             resize_input(self.sam, self._image_size())
             for key, value in self._train_step([next(images) for _ in range(self.config.images_per_step)], rng).items():
                 figures.setdefault(key, []).append(value)
@@ -184,7 +190,8 @@ class SamTrainer:
 
     def _loss(self, views: list[TrainingImage], rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """The mean over some rounds of corrections: each is shown what the last one predicted and one more click."""
-        embeddings = self.sam.image_encoder(self._normalised(views))
+        with self._mixed():
+            embeddings = self.sam.image_encoder(self._normalised(views)).float()
         all_targets = np.concatenate([view.targets for view in views])
         all_known = np.concatenate([np.broadcast_to(view.known, view.targets.shape) for view in views])
         targets, known = self._tensor(all_targets), self._tensor(all_known)
@@ -201,7 +208,9 @@ class SamTrainer:
             given = (self._tensor(points), self._tensor(labels)) if points.shape[1] else None
             plane = draw_hints(given, boxes, masks, targets.shape[-1])
             sparse, dense = self.sam.prompt_encoder(points=given, boxes=boxes, masks=plane)
-            logits, predicted = decode_images(self.sam, embeddings, sparse, dense)
+            with self._mixed():
+                logits, predicted = decode_images(self.sam, embeddings, sparse, dense)
+            logits, predicted = logits.float(), predicted.float()
             ambiguous = turn == 0 and prompts.kind == "click"
             loss, ious = sam_loss(logits, predicted, targets, known, single=self.config.single if ambiguous else CLEAR)
             total = total + loss / rounds
@@ -224,7 +233,10 @@ class SamTrainer:
                 self.sam.preprocess(self._tensor(view.image[: view.extent[0], : view.extent[1]].copy()).permute(2, 0, 1))
                 for view in views
             ]
-        )
+        ).contiguous(memory_format=torch.channels_last)
+
+    def _mixed(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
 
     def _tensor(self, array: np.ndarray[Any, Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -101,7 +101,7 @@ def predict_clip(
     in ``forgetful`` bool (B,) see no latest mask in their hidden state: without them the decoder relies on it alone.
     """
     batch, length = frames.shape[:2]
-    everything = network.encode_key(frames.flatten(0, 1))
+    everything = network.encode_key(frames.flatten(0, 1).contiguous(memory_format=torch.channels_last))
     features = [_at(everything, batch, t) for t in range(length)]
     hidden = first.new_zeros(*first.shape[:2], network.config.hidden_dim, *everything.key.shape[-2:])
     memory = Memory()
