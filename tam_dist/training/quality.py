@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -136,23 +135,25 @@ def _kind(video: str) -> str:
 
 
 def collect(root: Path, packed: Path, cache: Path, seeds: Sequence[int]) -> Examples:
-    """All kinds of video, once for each seed."""
+    """All kinds of video, once for each seed. ``cache`` keeps them by the weights they were made with."""
     config = load_config()
+    weights = resolve(config.models.xmem, "xmem"), resolve(config.models.sam, "sam")
+    made_with = "-".join(sha256(path)[:8] for path in weights)
     models = open_models(config)
     segmenter = open_segmenter(config)
     cache.mkdir(parents=True, exist_ok=True)
     examples = Examples()
     for name, videos, asks in _sources(root, packed, seeds):
-        file = cache / f"{name}.pickle"  # our own, written a moment ago
+        file = cache / f"{name}-{made_with}.json"
         if file.exists():
-            part = pickle.loads(file.read_bytes())  # noqa: S301
+            part = Examples.from_json(file.read_text(encoding="utf-8"))
         else:
             part = Examples()
             for video in videos():
                 seen = observe(video, models, config.propagation, segmenter if asks else None)
                 part.masks += seen.masks
                 part.answers += seen.answers
-            file.write_bytes(pickle.dumps(part))
+            file.write_text(part.to_json(), encoding="utf-8")
         logger.info("%s: %d masks, %d answers", name, len(part.masks), len(part.answers))
         examples.masks += part.masks
         examples.answers += part.answers

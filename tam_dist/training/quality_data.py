@@ -9,8 +9,9 @@ with another object beside it is poor or that nothing is there, and emptied a qu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -81,6 +82,19 @@ class AnswerExample:
 class Examples:
     masks: list[MaskExample] = field(default_factory=list)
     answers: list[AnswerExample] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        masks = [{**vars(each), "signals": each.signals.tolist()} for each in self.masks]
+        answers = [asdict(each) for each in self.answers]
+        return json.dumps({"masks": masks, "answers": answers})
+
+    @classmethod
+    def from_json(cls, text: str) -> Examples:
+        """The same, to the bit, as was written by :meth:`to_json`."""
+        stored = json.loads(text)
+        masks = [MaskExample(**each | {"signals": np.array(each["signals"], np.float32)}) for each in stored["masks"]]
+        answers = [AnswerExample(**each | {"answer": Answer(**each["answer"])}) for each in stored["answers"]]
+        return cls(masks, answers)
 
 
 def observe(

@@ -13,10 +13,20 @@ from tam_dist.evaluation.ranking import auroc, spearman
 from tam_dist.models.checkpoints import resolve
 from tam_dist.models.xmem.weights import load_network
 from tam_dist.tracking.quality.signals import SIGNALS
+from tam_dist.tracking.refinement.acceptance import Answer
 from tam_dist.tracking.session import Models
 from tam_dist.training.packed import LabelledPicture, PictureGroup, pack
 from tam_dist.training.quality import cross_validate, fit_masks
-from tam_dist.training.quality_data import START_ERRORS, MaskExample, Video, crowd_videos, misdrawn, observe
+from tam_dist.training.quality_data import (
+    START_ERRORS,
+    AnswerExample,
+    Examples,
+    MaskExample,
+    Video,
+    crowd_videos,
+    misdrawn,
+    observe,
+)
 from tests.tam_dist.training.pictures import disc_picture
 from tests.tiny import HEIGHT, WIDTH, moving_square, square
 
@@ -52,6 +62,21 @@ def test_the_model_ranks_masks_of_videos_it_never_saw() -> None:
     model = fit_masks(data, "digest")
     scores = model(np.stack([e.signals for e in data]))
     assert auroc(-scores.absent, np.array([e.absent for e in data])) > 0.85
+
+
+def test_kept_examples_are_what_was_kept() -> None:
+    answers = [AnswerExample("v", Answer(0.9, 0.1 + 0.2, 1 / 3, 0.5, 2.5, 0.0, 1e-17), 0.25, 0.75)]
+    kept = Examples(examples(2, 3), answers)
+    read = Examples.from_json(kept.to_json())
+    assert [vars(a) for a in read.answers] == [vars(a) for a in kept.answers]
+    for one, other in zip(read.masks, kept.masks, strict=True):
+        assert one.signals.dtype == np.float32
+        assert (one.signals.tobytes(), one.video, one.iou, one.absent) == (
+            other.signals.tobytes(),
+            other.video,
+            other.iou,
+            other.absent,
+        )
 
 
 def test_every_predicted_frame_of_a_video_is_an_example() -> None:
