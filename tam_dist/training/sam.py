@@ -1,8 +1,9 @@
 """Train the embedded SAM: ``python -m tam_dist.training.sam configs/training/sam.yaml [key=value …]``.
 
 Resumable: run the same command again. The schedule goes by minutes spent, so that it ends when it should on any machine, or,
-where ``max_steps`` is set, by steps, so that the same run can be made again anywhere. Log lines go to ``<output>/log.jsonl``, the running state to ``<output>/state.pt``, the averaged weights to
-``<output>/sam.safetensors``, which the embedded model's file is a copy of.
+where ``max_steps`` is set, by steps, so that the same run can be made again anywhere. Log lines go to
+``<output>/log.jsonl``, the running state to ``<output>/state.pt``, the averaged weights to ``<output>/sam.safetensors``,
+which the embedded model's file is a copy of.
 """
 
 from __future__ import annotations

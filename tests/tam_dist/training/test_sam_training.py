@@ -173,6 +173,18 @@ def test_training_resumes_and_learns(stills: Path) -> None:
     assert load_sam(stills / "run" / "sam.safetensors").image_encoder.img_size == 64
 
 
+def test_a_run_of_so_many_steps_can_be_made_again(stills: Path) -> None:
+    """Minutes spent differ from run to run, and with them the learning rate; steps don't."""
+    files = []
+    for name in ("one", "other"):
+        settings = config(stills, max_steps=3, images_per_step=1, prompts_per_image=2, minutes=1e-9, output=stills / name)
+        trainer = SamTrainer(settings)
+        trainer.run(load_items(settings.data))
+        assert (trainer.step, trainer.progress) == (3, 1.0)
+        files.append((stills / name / "sam.safetensors").read_bytes())
+    assert files[0] == files[1]
+
+
 def test_training_goes_on_from_given_weights(stills: Path) -> None:
     size = config(stills).model
     save_sam(build_small_sam(size), size, stills / "given.safetensors")
