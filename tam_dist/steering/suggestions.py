@@ -15,6 +15,9 @@ from tam_dist.types import Absent, FloatArray, LabelArray, Origin, Prompt, UInt8
 GOOD_ENOUGH = 0.8
 #: How many frames away a correction still helps a little.
 _REACH = 16
+#: Error that a frame may have beyond what its quality says, where nobody has looked: scores miss what XMem is wrongly sure of.
+#: Of 0, 0.1 and 0.3 the best on training sequences; with 0 even spacing was as good a rule after eight corrections.
+_UNSEEN = 0.1
 
 
 @dataclass(frozen=True)
@@ -136,17 +139,17 @@ def worst_spots(
 
 
 def expected_gain(quality: FloatArray, marks: Sequence[int] = ()) -> FloatArray:
-    """What a correction of each frame is worth: float64 (T,), the expected error (1 - IoU) around it, weighted by nearness, as
-    it helps its neighbours too. ``quality`` float32 (T,), NaN where nothing is wrong that is known. What is near a mark is in
-    good hands already. (By the worst single frame instead, reviewers were led to frames that are hard for a moment, blurred or
-    hidden, where clicks help least.)
+    """What a correction of each frame is worth: float64 (T,), the expected error (1 - IoU) around it and what may be wrong
+    there unknown to the scores, weighted by nearness, as it helps its neighbours too. ``quality`` float32 (T,), NaN where
+    nothing is wrong that is known. What is near a mark is in good hands already. (By the worst single frame instead,
+    reviewers were led to frames that are hard for a moment, blurred or hidden, where clicks help least.)
 
     >>> quality = np.array([1, 1, 0, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 1, 1], np.float32)
     >>> int(expected_gain(quality).argmax())
     8
     """
     near = np.maximum(0.0, 1 - np.abs(np.arange(1 - _REACH, _REACH)) / _REACH)
-    error = np.nan_to_num(1.0 - quality.astype(np.float64))
+    error = np.nan_to_num(1.0 + _UNSEEN - quality.astype(np.float64))
     for mark in marks:
         around = np.arange(max(0, mark - _REACH), min(len(error), mark + _REACH))
         error[around] *= np.abs(around - mark) / _REACH

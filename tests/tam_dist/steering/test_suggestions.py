@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 import tam_dist
 from storage.project_store import ProjectStore
 from tam_dist.steering import review_queue
-from tam_dist.steering.suggestions import spacing, worst_spots
+from tam_dist.steering.suggestions import expected_gain, spacing, worst_spots
 from tam_dist.steering.trouble import Trouble
 from tam_dist.types import ChunkResult
 
@@ -39,6 +39,11 @@ def test_what_is_wrong_for_long_comes_before_what_is_for_a_moment() -> None:
     assert (first.column, abs(first.frame - 115) <= 2) == (0, True)
     assert (0, 20) in {(s.column, s.frame) for s in others}
     assert worst_spots(quality, {0: [115]})[0].column == 1
+
+
+def test_where_scores_see_nothing_wrong_what_nobody_looked_at_is_worth_more() -> None:
+    gain = expected_gain(np.ones(120, np.float32), [20])
+    assert gain[20] < gain[28] < gain[60]
 
 
 def test_the_queue_of_a_project(project: str, store: ProjectStore) -> None:
