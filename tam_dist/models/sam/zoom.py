@@ -19,9 +19,10 @@ from tam_dist.types import FloatArray, ObjectQuery, SegmentedMask, UInt8Array
 
 #: An answer whose box is shorter than this share of the frame's long side is looked at again.
 LARGEST_SHARE = 0.7
-#: The part looked at, in lengths of the answer's box, and its least share of the frame's long side.
-MARGIN = 1.5
-SMALLEST_PART = 0.25
+#: The part looked at, in lengths of the answer's box, and its least share of the frame's long side. Close: with 1.5 and 0.25
+#: three clicks gave 74.0 and 82.6 on two sets of pictures in place of 75.8 and 83.8, with 1.0 76.2 and 83.3.
+MARGIN = 1.1
+SMALLEST_PART = 0.15
 #: Parts begin and end on this grid, in shares of the long side, so that later clicks find the same part's embedding again.
 _GRID = 1 / 16
 
