@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from tam_dist.errors import ConfigError
+from tam_dist.models.precision import Precision, fastest
 from tam_dist.models.sam.build import SmallSamConfig, build_small_sam, resize_input
 from tam_dist.models.sam.weights import load_sam, save_sam
 from tam_dist.training.image_data import choose_heldout, list_stills, make_training_image
@@ -26,6 +27,7 @@ TINY = [f"model.{key}" for key in ("image_size=64", "embed_dim=16", "neck_blocks
     "model.mask_in_channels=4",
     "stages=[{start: 0.0, image_size: 64}]",
     "imagenet_trunk=false",
+    "bf16=false",
 ]
 
 
@@ -175,14 +177,30 @@ def test_training_resumes_and_learns(stills: Path) -> None:
 
 def test_a_run_of_so_many_steps_can_be_made_again(stills: Path) -> None:
     """Minutes spent differ from run to run, and with them the learning rate; steps don't."""
-    files = []
+    trained = []
     for name in ("one", "other"):
         settings = config(stills, max_steps=3, images_per_step=1, prompts_per_image=2, minutes=1e-9, output=stills / name)
         trainer = SamTrainer(settings)
         trainer.run(load_items(settings.data))
         assert (trainer.step, trainer.progress) == (3, 1.0)
-        files.append((stills / name / "sam.safetensors").read_bytes())
-    assert files[0] == files[1]
+        trained.append(load_sam(stills / name / "sam.safetensors").state_dict())
+    assert all(torch.equal(tensor, trained[1][name]) for name, tensor in trained[0].items())
+
+
+@pytest.mark.skipif(fastest("cpu") is not Precision.BF16, reason="this processor does not calculate in bf16")
+def test_bf16_has_nearly_the_same_loss(stills: Path) -> None:
+    losses = []
+    for bf16 in (False, True):
+        trainer = SamTrainer(config(stills, bf16=bf16, output=stills / str(bf16)))
+        view = make_training_image(load_items(trainer.config.data)[:1], 64, 4, np.random.default_rng(0))
+        assert view is not None
+        resize_input(trainer.sam, 64)
+        loss = trainer._loss([view], np.random.default_rng(0))[0]
+        assert loss.dtype == torch.float32
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.item())
+    assert losses[0] != losses[1]
+    assert abs(losses[0] - losses[1]) < 0.05 * losses[0]
 
 
 def test_training_goes_on_from_given_weights(stills: Path) -> None:
