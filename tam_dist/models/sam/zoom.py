@@ -15,7 +15,7 @@ import numpy as np
 
 from tam_dist.models.sam.prompts import Geometry
 from tam_dist.models.sam.segmenter import SupportsSegment
-from tam_dist.types import FloatArray, ObjectQuery, SegmentedMask, UInt8Array
+from tam_dist.types import BoolArray, FloatArray, ObjectQuery, SegmentedMask, UInt8Array
 
 #: An answer whose box is shorter than this share of the frame's long side is looked at again.
 LARGEST_SHARE = 0.7
@@ -53,22 +53,45 @@ class ZoomingSegmenter:
     def segment(
         self, frame: UInt8Array, queries: Sequence[ObjectQuery], *, frame_key: Hashable | None = None
     ) -> list[SegmentedMask]:
-        """As :meth:`Segmenter.segment`; two embeddings for a small object instead of one."""
-        answers = self._segmenter.segment(frame, queries, frame_key=frame_key)
-        return [self._closer(frame, q, a, frame_key) for q, a in zip(queries, answers, strict=True)]
+        """As :meth:`Segmenter.segment`; two embeddings for a small object instead of one. What corrects a mask is asked from
+        close by alone, where that mask is: its ``mask_logits`` must have the frame's size.
+        """
+        return [self._answer(frame, query, frame_key) for query in queries]
+
+    def _answer(self, frame: UInt8Array, query: ObjectQuery, key: Hashable | None) -> SegmentedMask:
+        if query.corrects and query.mask_logits is not None:
+            return self._corrected(frame, query, query.mask_logits, key)
+        answer = self._segmenter.segment(frame, [query], frame_key=key)[0]
+        return self._closer(frame, query, answer, key)
+
+    def _corrected(self, frame: UInt8Array, query: ObjectQuery, stored: FloatArray, key: Hashable | None) -> SegmentedMask:
+        """From around what was ``stored``, float32 (H, W), which stays as it was farther away."""
+        mask: BoolArray = stored > 0
+        part = part_around(SegmentedMask(query.object_id, mask, 1.0), query)
+        if part is None:
+            return self._segmenter.segment(frame, [query], frame_key=key)[0]
+        seen = self._look(frame, query, stored[part.y0 : part.y1, part.x0 : part.x1], part, key)
+        mask[part.y0 : part.y1, part.x0 : part.x1] = seen.mask
+        return SegmentedMask(query.object_id, mask, seen.score)
+
+    def _look(
+        self, frame: UInt8Array, query: ObjectQuery, logits: FloatArray, part: Part, key: Hashable | None
+    ) -> SegmentedMask:
+        """The answer to ``query`` within ``part``, ``logits`` of the part being its mask prompt."""
+        asked = replace(
+            query,
+            points=query.points - part.origin,
+            box=None if query.box is None else query.box - np.tile(part.origin, 2),
+            mask_logits=logits,
+        )
+        return self._segmenter.segment(part.of(frame), [asked], frame_key=None if key is None else (key, part))[0]
 
     def _closer(self, frame: UInt8Array, query: ObjectQuery, answer: SegmentedMask, key: Hashable | None) -> SegmentedMask:
         part = part_around(answer, query)
         if part is None or answer.logits is None:
             return answer
-        lowres = _unpad(answer.logits, answer.mask.shape)
-        asked = replace(
-            query,
-            points=query.points - part.origin,
-            box=None if query.box is None else query.box - np.tile(part.origin, 2),
-            mask_logits=_cut(lowres, part, answer.mask.shape),
-        )
-        seen = self._segmenter.segment(part.of(frame), [asked], frame_key=None if key is None else (key, part))[0]
+        lowres = _cut(_unpad(answer.logits, answer.mask.shape), part, answer.mask.shape)
+        seen = self._look(frame, query, lowres, part, key)
         mask = np.zeros_like(answer.mask)
         mask[part.y0 : part.y1, part.x0 : part.x1] = seen.mask
         assert seen.logits is not None

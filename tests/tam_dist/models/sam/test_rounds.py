@@ -42,14 +42,29 @@ def query(*clicks: tuple[int, int, int], of: BoolArray, corrects: bool = True) -
 
 
 def test_a_click_changes_what_it_is_in_and_nothing_else() -> None:
-    before = blob((0, 0), (20, 0))
-    sam = Answers(blob((0, 20), (20, 20)), blob((0, 20)))
-    found = segment_in_rounds(sam, FRAME, query((24, 24, 1), (22, 2, 0), of=before), 0)
-    assert np.array_equal(found.mask, blob((0, 0), (20, 20)))
-    first, second = sam.asked
-    assert (first.points.tolist(), second.points.tolist()) == ([[24, 24]], [[22, 2]])
-    assert second.mask_logits is not None
-    assert np.array_equal(second.mask_logits > 0, blob((0, 0), (20, 0), (20, 20)))
+    before, little = blob((0, 0), (20, 0)), blob((20, 20))
+    little[24:, 25:] = False
+    sam = Answers(blob((0, 20)) | little, little, blob((0, 20)))
+    found = segment_in_rounds(sam, FRAME, query((22, 24, 1), (22, 2, 0), of=before), 0)
+    assert np.array_equal(found.mask, blob((0, 0)) | little)
+    first, _, last = sam.asked
+    assert (first.points.tolist(), last.points.tolist()) == ([[22, 24]], [[22, 2]])
+    assert last.mask_logits is not None
+    assert np.array_equal(last.mask_logits > 0, before | little)
+
+
+def test_a_lost_object_is_looked_for_afresh() -> None:
+    scrap, near, afresh = blob((0, 0)), blob((0, 0), (12, 12)), blob((10, 10), (18, 10), (18, 18))
+    sam = Answers(near, afresh)
+    found = segment_in_rounds(sam, FRAME, query((14, 14, 1), of=scrap), 0)
+    assert np.array_equal(found.mask, scrap | afresh)
+    assert [asked.corrects for asked in sam.asked] == [True, False]
+
+
+def test_a_click_beside_the_object_is_never_asked_afresh() -> None:
+    sam = Answers(blob())
+    assert not segment_in_rounds(sam, FRAME, query((2, 2, 0), of=blob((0, 0))), 0).mask.any()
+    assert len(sam.asked) == 1
 
 
 def test_what_is_right_already_asks_nobody() -> None:

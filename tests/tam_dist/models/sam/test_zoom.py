@@ -84,3 +84,26 @@ def test_a_box_is_moved_with_the_part(box: tuple[int, int, int, int]) -> None:
     asked = base.shown[1][1]
     assert asked.box is not None
     assert np.array_equal(asked.box[:2] - asked.points[0], np.array(box[:2]) - [58, 48])
+
+
+def test_what_corrects_a_mask_is_asked_around_it_alone() -> None:
+    frame, truth = frame_with(50, 40, 16)
+    stored = np.where(truth, 10, -10).astype(np.float32)
+    stored[44:48, 52:56] = -10  # a hole
+    base = BrightPixels()
+    asked = replace(query(53, 45), mask_logits=stored, corrects=True)
+    found = ZoomingSegmenter(base).segment(frame, [asked], frame_key="f")[0]
+    assert np.array_equal(found.mask, truth)
+    ((shown, seen, key),) = base.shown
+    assert shown[0] < HEIGHT
+    assert key != "f"
+    assert seen.mask_logits is not None
+    assert seen.mask_logits.shape == shown
+
+
+def test_what_corrects_a_large_mask_is_asked_of_the_whole_frame() -> None:
+    stored = np.full((HEIGHT, WIDTH), 10, np.float32)
+    base = BrightPixels()
+    asked = replace(query(53, 45), point_labels=np.array([0]), mask_logits=stored, corrects=True)
+    ZoomingSegmenter(base).segment(frame_with(50, 40, 16)[0], [asked], frame_key="f")
+    assert [shown for shown, _, _ in base.shown] == [(HEIGHT, WIDTH)]
