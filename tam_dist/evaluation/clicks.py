@@ -16,15 +16,9 @@ import numpy as np
 from PIL import Image
 
 from tam_dist.errors import ConfigError
+from tam_dist.models.sam.clicked import interior_distance
 from tam_dist.models.sam.segmenter import SupportsSegment
-from tam_dist.types import BoolArray, Click, FloatArray, ObjectQuery, SegmentedMask, UInt8Array
-
-
-def interior_distance(region: BoolArray) -> FloatArray:
-    """Distance in pixels, float32 (H, W), of every pixel of ``region`` to the nearest outside it, the frame's edge counting
-    as outside; 0 outside."""
-    padded = np.pad(region.astype(np.uint8), 1)
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1], dtype=np.float32)
+from tam_dist.types import BoolArray, Click, ObjectQuery, SegmentedMask, UInt8Array
 
 
 def interior_point(region: BoolArray) -> tuple[int, int]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tam_dist.models.sam.rounds import certain_logits, changed_at, segment_in_rounds
+from tam_dist.models.sam.rounds import certain_logits, segment_in_rounds
 from tam_dist.types import BoolArray, ObjectQuery, SegmentedMask, UInt8Array
 
 SIZE = 40
@@ -44,27 +42,13 @@ def query(*clicks: tuple[int, int, int], of: BoolArray, corrects: bool = True) -
 def test_a_click_changes_what_it_is_in_and_nothing_else() -> None:
     before, little = blob((0, 0), (20, 0)), blob((20, 20))
     little[24:, 25:] = False
-    sam = Answers(blob((0, 20)) | little, little, blob((0, 20)))
+    sam = Answers(blob((0, 20)) | little, little, blob((0, 20)), blob())
     found = segment_in_rounds(sam, FRAME, query((22, 24, 1), (22, 2, 0), of=before), 0)
     assert np.array_equal(found.mask, blob((0, 0)) | little)
-    first, _, last = sam.asked
+    first, _, last, _ = sam.asked
     assert (first.points.tolist(), last.points.tolist()) == ([[22, 24]], [[22, 2]])
     assert last.mask_logits is not None
     assert np.array_equal(last.mask_logits > 0, before | little)
-
-
-def test_a_lost_object_is_looked_for_afresh() -> None:
-    scrap, near, afresh = blob((0, 0)), blob((0, 0), (12, 12)), blob((10, 10), (18, 10), (18, 18))
-    sam = Answers(near, afresh)
-    found = segment_in_rounds(sam, FRAME, query((14, 14, 1), of=scrap), 0)
-    assert np.array_equal(found.mask, scrap | afresh)
-    assert [asked.corrects for asked in sam.asked] == [True, False]
-
-
-def test_a_click_beside_the_object_is_never_asked_afresh() -> None:
-    sam = Answers(blob())
-    assert not segment_in_rounds(sam, FRAME, query((2, 2, 0), of=blob((0, 0))), 0).mask.any()
-    assert len(sam.asked) == 1
 
 
 def test_what_is_right_already_asks_nobody() -> None:
@@ -84,17 +68,3 @@ def test_what_corrects_nothing_is_asked_at_once() -> None:
     found = segment_in_rounds(sam, FRAME, query((2, 22, 1), (2, 2, 0), of=blob((0, 0)), corrects=False), 0)
     assert np.array_equal(found.mask, blob((0, 20)))
     assert len(sam.asked[0].points) == 2
-
-
-masks = st.lists(st.tuples(st.integers(0, 32), st.integers(0, 32)), max_size=4).map(lambda squares: blob(*squares))
-places = st.tuples(st.integers(0, SIZE - 1), st.integers(0, SIZE - 1))
-
-
-@given(mask=masks, answer=masks, at=places, kept=st.lists(places, max_size=5))
-def test_a_click_is_obeyed_and_those_before_stay_so(
-    mask: BoolArray, answer: BoolArray, at: tuple[int, int], kept: list[tuple[int, int]]
-) -> None:
-    kept = [place for place in kept if place != at]
-    found = changed_at(mask, answer, at, kept)
-    assert found[at[1], at[0]] != mask[at[1], at[0]]
-    assert all(found[y, x] == mask[y, x] for x, y in kept)
