@@ -27,7 +27,7 @@ def segment_in_rounds(segmenter: SupportsSegment, frame: UInt8Array, query: Obje
         mask = cv2.resize(query.mask_logits, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0
         if mask.any():
             return _corrected(segmenter, frame, query, mask, frame_key)
-        query = replace(query, mask_logits=None)
+        query = replace(query, mask_logits=None, corrects=False)
     if query.box is not None or query.mask_logits is not None or not query.point_labels.any():
         return segmenter.segment(frame, [query], frame_key=frame_key)[0]
     answer: SegmentedMask | None = None

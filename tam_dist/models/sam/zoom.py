@@ -56,18 +56,19 @@ class ZoomingSegmenter:
         """As :meth:`Segmenter.segment`; two embeddings for a small object instead of one. What corrects a mask is asked from
         close by alone, where that mask is: its ``mask_logits`` must have the frame's size.
         """
-        return [self._answer(frame, query, frame_key) for query in queries]
+        asked = [query for query in queries if not query.corrects]
+        answers = iter(self._segmenter.segment(frame, asked, frame_key=frame_key) if asked else ())
+        return [
+            self._corrected(frame, query, frame_key) if query.corrects else self._closer(frame, query, next(answers), frame_key)
+            for query in queries
+        ]
 
-    def _answer(self, frame: UInt8Array, query: ObjectQuery, key: Hashable | None) -> SegmentedMask:
-        if query.corrects and query.mask_logits is not None:
-            return self._corrected(frame, query, query.mask_logits, key)
-        answer = self._segmenter.segment(frame, [query], frame_key=key)[0]
-        return self._closer(frame, query, answer, key)
-
-    def _corrected(self, frame: UInt8Array, query: ObjectQuery, stored: FloatArray, key: Hashable | None) -> SegmentedMask:
-        """From around what was ``stored``, float32 (H, W), which stays as it was farther away."""
+    def _corrected(self, frame: UInt8Array, query: ObjectQuery, key: Hashable | None) -> SegmentedMask:
+        """From around the mask that is there, which stays as it was farther away."""
+        stored = query.mask_logits
+        assert stored is not None
         mask: BoolArray = stored > 0
-        part = part_around(SegmentedMask(query.object_id, mask, 1.0), query)
+        part = part_around(mask, query)
         if part is None:
             return self._segmenter.segment(frame, [query], frame_key=key)[0]
         seen = self._look(frame, query, stored[part.y0 : part.y1, part.x0 : part.x1], part, key)
@@ -87,7 +88,7 @@ class ZoomingSegmenter:
         return self._segmenter.segment(part.of(frame), [asked], frame_key=None if key is None else (key, part))[0]
 
     def _closer(self, frame: UInt8Array, query: ObjectQuery, answer: SegmentedMask, key: Hashable | None) -> SegmentedMask:
-        part = part_around(answer, query)
+        part = part_around(answer.mask, query)
         if part is None or answer.logits is None:
             return answer
         lowres = _cut(_unpad(answer.logits, answer.mask.shape), part, answer.mask.shape)
@@ -99,13 +100,13 @@ class ZoomingSegmenter:
         return SegmentedMask(query.object_id, mask, seen.score, logits)
 
 
-def part_around(answer: SegmentedMask, query: ObjectQuery) -> Part | None:
-    """The part of the frame to look at again, with all positive points and the box; None where the object is large or not
-    found.
+def part_around(mask: BoolArray, query: ObjectQuery) -> Part | None:
+    """The part of the frame to look at again, around ``mask`` bool (H, W), with all points and the box; None where the
+    object is large or not found.
     """
-    height, width = answer.mask.shape
+    height, width = mask.shape
     long = max(height, width)
-    rows, columns = np.flatnonzero(answer.mask.any(1)), np.flatnonzero(answer.mask.any(0))
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None
     low = np.array([columns[0], rows[0]], np.float32)

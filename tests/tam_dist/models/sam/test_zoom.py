@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tam_dist.models.sam.rounds import segment_in_rounds
 from tam_dist.models.sam.zoom import LARGEST_SHARE, ZoomingSegmenter, part_around
 from tam_dist.types import BoolArray, ObjectQuery, SegmentedMask, UInt8Array
 
@@ -67,11 +68,10 @@ def test_a_large_or_missing_object_is_not_looked_at_again() -> None:
 
 def test_later_clicks_find_the_same_part() -> None:
     _, truth = frame_with(50, 40, 16)
-    answer = SegmentedMask(3, truth, 1.0)
-    first, second = part_around(answer, query(58, 48)), part_around(answer, query(60, 45))
+    first, second = part_around(truth, query(58, 48)), part_around(truth, query(60, 45))
     assert first == second
     far = replace(query(0, 0), points=np.array([[58, 48], [90, 48]], np.float32), point_labels=np.array([1, 0]))
-    part = part_around(answer, far)
+    part = part_around(truth, far)
     assert part is not None
     assert part.x1 > 90
 
@@ -107,3 +107,11 @@ def test_what_corrects_a_large_mask_is_asked_of_the_whole_frame() -> None:
     asked = replace(query(53, 45), point_labels=np.array([0]), mask_logits=stored, corrects=True)
     ZoomingSegmenter(base).segment(frame_with(50, 40, 16)[0], [asked], frame_key="f")
     assert [shown for shown, _, _ in base.shown] == [(HEIGHT, WIDTH)]
+
+
+def test_clicks_where_nothing_was_found_start_an_object() -> None:
+    frame, truth = frame_with(50, 40, 16)
+    points, labels = np.array([[55, 45], [58, 48]], np.float32), np.array([1, 1])
+    asked = ObjectQuery(3, points, labels, None, np.full((HEIGHT, WIDTH), -10, np.float32), corrects=True)
+    found = segment_in_rounds(ZoomingSegmenter(BrightPixels()), frame, asked, "f")
+    assert np.array_equal(found.mask, truth)
