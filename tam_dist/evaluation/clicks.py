@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from tam_dist.errors import ConfigError
-from tam_dist.models.sam.clicked import interior_distance
 from tam_dist.models.sam.segmenter import SupportsSegment
+from tam_dist.regions import interior_distance
 from tam_dist.types import BoolArray, Click, ObjectQuery, SegmentedMask, UInt8Array
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tam_dist.evaluation.clicks import next_click
-from tam_dist.models.sam.clicked import interior_distance
+from tam_dist.regions import interior_distance
 from tam_dist.types import BoolArray, FloatArray
 
 CELL = 4  # input pixels a cell of the mask grid spans

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from tam_dist.config import load_config
+from tam_dist.config import Config, load_config
 from tam_dist.evaluation.clicks import mask_iou, next_click
 from tam_dist.evaluation.davis import find_sequences
 from tam_dist.evaluation.protocol import labels_of, prompts_of
@@ -45,9 +45,7 @@ class Case:
     mask: BoolArray
 
 
-def tracked(root: Path, settings: list[str], every: int) -> Iterator[Case]:
-    config = settle(load_config(settings))
-    segmenter = open_segmenter(config)
+def tracked(root: Path, config: Config, segmenter: SupportsSegment, every: int) -> Iterator[Case]:
     for sequence in find_sequences(root, 2016):
         images = sorted(sequence.frames.glob("*.jpg"))
         with tempfile.TemporaryDirectory() as folder:
@@ -105,8 +103,9 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=20)
     parser.add_argument("settings", nargs="*")
     arguments = parser.parse_args()
-    segmenter = open_segmenter(settle(load_config(arguments.settings)))
-    cases = list(tracked(arguments.root, arguments.settings, arguments.every))
+    config = settle(load_config(arguments.settings))
+    segmenter = open_segmenter(config)
+    cases = list(tracked(arguments.root, config, segmenter, arguments.every))
     told("tracked", [clicked(segmenter, case, case.mask) for case in cases])
     for name, lost in (("a scrap", scrap_of), ("beside it", beside)):
         masks = [(case, lost(case.truth)) for case in cases]

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from tam_dist.models.sam.segmenter import SupportsSegment
-from tam_dist.types import BoolArray, FloatArray, ObjectQuery, UInt8Array
+from tam_dist.regions import interior_distance
+from tam_dist.types import BoolArray, ObjectQuery, UInt8Array
 
 #: Radius of what a click changes that SAM does not follow, as a share of the frame's short side.
 DAB = 0.01
@@ -23,7 +24,8 @@ LOST = 0.5
 #: A thing that is taken out of the mask as a whole is at most this share of it: more would be the object itself.
 LARGEST_THING = 0.7
 #: A click means a thing as a whole where it is at least so deep in it, as a share of its greatest depth. Clicks on what ran
-#: over lie near the outline of what SAM sees there: at most 0.48 where the object itself would have been taken away.
+#: over lie near the outline of what SAM sees there: at most 0.48 in six of the seven cases, of 64 tracked masks, in which part
+#: of the object would have been taken away, 0.81 in one.
 DEPTH = 0.6
 
 
@@ -39,7 +41,7 @@ def clicked(
     before, as x, y, which stay as they are.
 
     A mask that is nearly right is looked at closely, as it is: a first look at the whole frame took half a dancer away for a
-    click between her legs, and of 104 tracked masks a click made 7 worse by more than 0.03 of IoU; from close by, none.
+    click between her legs, and of 104 tracked masks a click made 7 worse by more than 0.03 of IoU; from close by, one.
     """
     (point,) = asked.points
     at = (int(point[0]), int(point[1]))
@@ -81,13 +83,6 @@ def changed_at(mask: BoolArray, answer: BoolArray, at: tuple[int, int], kept: li
     for x, y in kept:
         dab[y, x] = 0
     return np.where(dab > 0, not mask[at[1], at[0]], mask)
-
-
-def interior_distance(region: BoolArray) -> FloatArray:
-    """Distance in pixels, float32 (H, W), of every pixel of ``region`` to the nearest outside it, the frame's edge counting
-    as outside; 0 outside."""
-    padded = np.pad(region.astype(np.uint8), 1)
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1], dtype=np.float32)
 
 
 def _depth(region: BoolArray, at: tuple[int, int]) -> float:

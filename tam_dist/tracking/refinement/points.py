@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from tam_dist.regions import interior_distance
 from tam_dist.types import BoolArray, FloatArray
 
 #: Limits of what SAM is told about one object.
@@ -50,7 +51,7 @@ def evidence_points(mask: BoolArray, probability: FloatArray, foreground: FloatA
         return EvidencePoints(np.zeros((0, 2), np.float32), np.zeros(0, bool))
     size = float(np.sqrt(np.count_nonzero(support)))
     spacing = max(LEAST_SPACING, SPACING * size)
-    depth = _depth(support)
+    depth = interior_distance(support, 3)
     inside = np.where(support & (foreground >= SURE), depth * foreground, 0)
     if not inside.any():  # nothing is sure: the middle of what there is
         inside = depth * (foreground + 1e-3)
@@ -58,15 +59,9 @@ def evidence_points(mask: BoolArray, probability: FloatArray, foreground: FloatA
     near = _near(support, max(REACH * size, LEAST_SPACING))
     doubt = np.where(others & near, 1.0, np.where(mask & (foreground <= DOUBTED), probability * (1 - foreground), 0.0))
     doubt = np.where(_far_from(positive, support.shape, spacing), doubt, 0).astype(np.float32)
-    negative = _maxima(_depth(doubt > 0) * doubt, MAX_NEGATIVE, spacing, positive)
+    negative = _maxima(interior_distance(doubt > 0, 3) * doubt, MAX_NEGATIVE, spacing, positive)
     xy = np.array([*positive, *negative], np.float32).reshape(-1, 2)
     return EvidencePoints(xy, np.arange(len(xy)) < len(positive))
-
-
-def _depth(region: BoolArray) -> FloatArray:
-    """Distance of every pixel of the region to its border, which the picture's edge belongs to."""
-    padded = np.pad(region.astype(np.uint8), 1)
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], dtype=np.float32)
 
 
 def _near(region: BoolArray, reach: float) -> BoolArray:
