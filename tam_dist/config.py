@@ -81,6 +81,7 @@ class TrackingConfig:
     keep_checkpoints: int = MISSING
     keep_bytes: int = MISSING
     direction: str = MISSING
+    known_ahead: int = MISSING
     segments: str = MISSING
     max_segment: int = MISSING
     settled_frames: int = MISSING

@@ -228,6 +228,7 @@ def _base_spec(
         weights=digest_of({role: model.sha256 for role, model in manifest.models.items()}),
         settings=digest_of(deciding),
         direction=config.tracking.direction,
+        known_ahead=config.tracking.known_ahead,
         borders=borders_of(config.tracking, manifest.frame_count, cuts),
         cuts=None if cuts is None else tuple(cut.frame for cut in cuts),
     )

@@ -117,6 +117,26 @@ def corrections(
     )
 
 
+def marks_ahead(
+    objects: Sequence[TrackedObject], prompts: Sequence[Prompt], chunk_size: int, most: int
+) -> tuple[tuple[int, Prompt], ...]:
+    """What objects are known from before it comes by: of each, with the chunk in which it begins, what was prompted before
+    tracking on the ``most`` nearest frames behind that (XMem++, Bekuzarov et al. 2023, has all of it in memory from the start).
+
+    Corrections are not among them: they are made when what lies before is tracked, and leave it as it is.
+    """
+    begins, found = starts(objects, prompts), []
+    for each in objects:
+        about = [p for p in prompts if p.object_name == each.name]
+        away = [p.data for p in about if isinstance(p.data, Absent)]
+        given = [p for p in about if p.purpose == "prompt" and not isinstance(p.data, Absent)]
+        shown = [p for p in given if not any(a.first <= p.frame <= a.last for a in away)]
+        chunk = begins.get(each.id, 0) // chunk_size
+        nearest = sorted({p.frame for p in shown if p.frame // chunk_size > chunk})[:most]
+        found += [(chunk, p) for p in shown if p.frame in nearest]
+    return tuple(found)
+
+
 def _marks(prompts: Sequence[Prompt], frames: range) -> list[int]:
     """The ones among ``frames`` on which a person marked an object, ascending; of an absence the last one counts."""
     absences = [p.data for p in prompts if isinstance(p.data, Absent)]

@@ -85,6 +85,7 @@ class TrackingSession:
         self._next_chunk = self._over.chunks.start
         self._running: Generator[tuple[SegmentationRequest, ...], Sequence[Answers], ChunkResult] | None = None
         self._deferred: list[Question] = []
+        self._ahead: Sequence[Reference] = ()
         self._abandoned = False
         wanted = frozenset(spec.reference_frames(self._over))
         self._remember([r for r in references if r.frame in wanted], spec.seeded(self._over))
@@ -169,8 +170,11 @@ class TrackingSession:
         self._plan = self._planned()
 
     def learn(self, references: Sequence[Reference]) -> None:
-        """Take note of masks that a person gave elsewhere in the video while this pass was under way."""
+        """Take note of masks that a person gave elsewhere in the video: while this pass was under way or, of objects that begin
+        in the next chunk, further on. These are learnt once the object is there.
+        """
         self._remember(references, self._spec.taught(self._over) | frozenset(self._core.object_ids))
+        self._ahead = references if self._spec.known_ahead else ()
 
     def abandon(self) -> None:
         """Let the chunk under way end at its next frame with :class:`WorkerDiedError`; called from another thread."""
@@ -206,6 +210,7 @@ class TrackingSession:
             masks.put(number, (yield from self._track_frame(number, encoder.frame(offset), cut)))
             masks.applied.extend(uuid for each in prompts for uuid in each.uuids if uuid)  # else: of a stored mask
         yield from self._settle_deferred(masks)
+        self._ahead = ()
         if not self._over.backward:
             self._keep_locked(masks, chunk)
         begun = None if cuts is None else tuple(cut for cut in cuts if chunk.start <= cut < chunk.stop)
@@ -267,9 +272,12 @@ class TrackingSession:
         absent = (declared if found is None else found.absent) - set(given)
         masks = {i: shrink_mask(m.mask, self._size) for i, m in (given | refined).items()}
         prediction = None if found is None else found.prediction
+        known = frozenset(self._core.object_ids)
         probabilities = self._core.update(frame, prediction, masks, permanent=bool(given), absent=absent)
         as_observed = found is not None and not masks and absent == declared
         self._assessor.settle(frame, probabilities, self._core.object_ids, frozenset(given), as_observed=as_observed)
+        if new := frozenset(self._core.object_ids) - known:
+            self._remember(self._ahead, new)
         quality = {} if found is None else found.quality
         return FrameMasks.of(self._spec, probabilities, self._core.object_ids, quality, given, refined, absent, declared)
 

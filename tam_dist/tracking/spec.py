@@ -18,6 +18,7 @@ from tam_dist.tracking.basis import (
     fill_digest,
     learnt_digest,
     locks_digest,
+    marks_ahead,
     starts,
 )
 from tam_dist.tracking.passes import Direction, Pass
@@ -59,7 +60,7 @@ class ReferenceFrames:
 class _Segment:
     """Chunks ``first`` to ``stop``, with the prompts given there (and all absences), and where objects begin by these; chunks
     up to ``fill_stop`` are completed by a backward pass, and those behind a mark that was corrected, by one for each frame
-    with ``corrections``.
+    with ``corrections``. ``ahead``: prompts further on that objects are known from as soon as they begin, by the chunk of that.
     """
 
     first: int
@@ -69,13 +70,15 @@ class _Segment:
     fill_stop: int
     fill_digest: str
     corrections: tuple[Correction, ...]
+    ahead: tuple[tuple[int, Prompt], ...]
 
 
 @dataclass(frozen=True)
 class SessionSpec(VideoGrid):
     """``prompts`` are those in force (none undone); ``lessons`` those that are learnt only with a chunk, as references;
     ``locks`` those of locked frames whose masks stay as they are without entering memory; ``spared`` others that do not count
-    but for what is fused up to them.
+    but for what is fused up to them. ``known_ahead``: from how many of its prompted frames further on an object is known
+    when it begins.
     ``direction``: "forward", or "both", with backward passes before objects' first prompts and corrections. ``borders``: the
     chunks with which segments begin. ``weights`` and ``settings`` are digests of all else that decides the masks; they and
     the ``edition`` of the track record are recorded, and influence nothing. ``cuts``: the frames that begin a shot,
@@ -89,6 +92,7 @@ class SessionSpec(VideoGrid):
     weights: str = ""
     settings: str = ""
     direction: str = "forward"
+    known_ahead: int = 0
     borders: tuple[int, ...] = (0,)
     lessons: tuple[tuple[int, Prompt], ...] = ()
     locks: tuple[Prompt, ...] = ()
@@ -156,7 +160,7 @@ class SessionSpec(VideoGrid):
         fills += [each.digest for each in segment.corrections if chunk in self._span(each)]
         stop = self.stop_of(chunk) if len(self.borders) == 1 else self.frame_count
         prompts = self._prompt_digests.before(stop)
-        learnt = [lesson for lesson in self.lessons if lesson[0] <= chunk]
+        learnt = [lesson for lesson in (*segment.ahead, *self.lessons) if lesson[0] <= chunk]
         if learnt:
             prompts = learnt_digest(prompts, learnt)
         locks = locks_digest([lock for lock in self.locks if lock.frame // self.chunk_size == chunk])
@@ -223,8 +227,9 @@ class SessionSpec(VideoGrid):
         """What a forward pass learns, by the chunk before which it does."""
         if over.backward:
             return {}
-        chunks = sorted({chunk for chunk, _ in self.lessons if chunk in over.chunks})
-        given = {chunk: [p for at, p in self.lessons if at == chunk] for chunk in chunks}
+        lessons = (*self._segment(over).ahead, *self.lessons)
+        chunks = sorted({chunk for chunk, _ in lessons if chunk in over.chunks})
+        given = {chunk: [p for at, p in lessons if at == chunk] for chunk in chunks}
         return {
             chunk: self._reference_frames({p.frame for p in given[chunk] if not isinstance(p.data, Absent)}, given[chunk])
             for chunk in chunks
@@ -273,7 +278,8 @@ class SessionSpec(VideoGrid):
         fill_stop = last // self.chunk_size + 1 if last > frames.start else first
         digest = fill_digest(self.objects, prompts) if fill_stop > first else ""
         corrected = corrections(self.objects, prompts, (*self.locks, *self.spared), frames) if both else ()
-        return _Segment(first, stop, prompts, begins, fill_stop, digest, corrected)
+        ahead = marks_ahead(self.objects, prompts, self.chunk_size, self.known_ahead)
+        return _Segment(first, stop, prompts, begins, fill_stop, digest, corrected, ahead)
 
     @cached_property
     def _prompt_digests(self) -> PromptDigests:
