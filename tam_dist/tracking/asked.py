@@ -61,9 +61,9 @@ class Asked(VideoGrid):
 
     @cached_property
     def prompts(self) -> dict[str, Prompt]:
-        """All prompts that count in some stretch, by uuid."""
+        """All prompts that count in some stretch, or for what is corrected there, by uuid."""
         specs = {id(s.spec): s.spec for s in self.stretches}.values()
-        return {p.uuid: p for spec in specs for p in (*spec.prompts, *(lesson for _, lesson in spec.lessons))}
+        return {p.uuid: p for spec in specs for p in (*spec.prompts, *spec.spared, *(lesson for _, lesson in spec.lessons))}
 
     @property
     def borders(self) -> tuple[int, ...]:

@@ -118,22 +118,32 @@ def corrections(
 
 
 def marks_ahead(
-    objects: Sequence[TrackedObject], prompts: Sequence[Prompt], chunk_size: int, most: int
+    objects: Sequence[TrackedObject], prompts: Sequence[Prompt], others: Sequence[Prompt], chunk_size: int, most: int
 ) -> tuple[tuple[int, Prompt], ...]:
-    """What objects are known from before it comes by: of each, with the chunk in which it begins, what was prompted before
-    tracking on the ``most`` nearest frames behind that (XMem++, Bekuzarov et al. 2023, has all of it in memory from the start).
+    """What objects are known from before it comes by, with the chunk in which it is learnt (XMem++, Bekuzarov et al. 2023, has
+    all that a person gave in memory from the start).
 
-    Corrections are not among them: they are made when what lies before is tracked, and leave it as it is.
+    Where an object begins, what was prompted before tracking is; where it was corrected, what was marked before that, as it is
+    tracked from there once more. Of each the ``most`` nearest frames in later chunks that are not known by then. A correction
+    changes nothing before it. ``others`` are marks that do not count for tracking here, but for what is corrected after them.
     """
     begins, found = starts(objects, prompts), []
     for each in objects:
         about = [p for p in prompts if p.object_name == each.name]
         away = [p.data for p in about if isinstance(p.data, Absent)]
-        given = [p for p in about if p.purpose == "prompt" and not isinstance(p.data, Absent)]
-        shown = [p for p in given if not any(a.first <= p.frame <= a.last for a in away)]
-        chunk = begins.get(each.id, 0) // chunk_size
-        nearest = sorted({p.frame for p in shown if p.frame // chunk_size > chunk})[:most]
-        found += [(chunk, p) for p in shown if p.frame in nearest]
+        shown = [p for p in about if not isinstance(p.data, Absent) and not any(a.first <= p.frame <= a.last for a in away)]
+        first = [p for p in shown if p.purpose == "prompt"]
+        moments = [(begins[each.id], first)] if each.id in begins else []
+        marks_of = [*shown, *(p for p in others if p.object_name == each.name and not isinstance(p.data, Absent))]
+        for frame in sorted({p.frame for p in shown if p.purpose == "correction"}):
+            when = min(p.time for p in shown if p.purpose == "correction" and p.frame == frame)
+            moments.append((frame, [p for p in marks_of if p.time < when]))
+        known: set[int] = set()
+        for frame, marks in sorted(moments, key=lambda moment: moment[0]):
+            chunk = frame // chunk_size
+            nearest = sorted({p.frame for p in marks if p.frame // chunk_size > chunk} - known)[:most]
+            known.update(nearest)
+            found += [(chunk, p) for p in marks if p.frame in nearest]
     return tuple(found)
 
 

@@ -77,12 +77,11 @@ class _Segment:
 class SessionSpec(VideoGrid):
     """``prompts`` are those in force (none undone); ``lessons`` those that are learnt only with a chunk, as references;
     ``locks`` those of locked frames whose masks stay as they are without entering memory; ``spared`` others that do not count
-    but for what is fused up to them. ``known_ahead``: from how many of its prompted frames further on an object is known
-    when it begins.
-    ``direction``: "forward", or "both", with backward passes before objects' first prompts and corrections. ``borders``: the
-    chunks with which segments begin. ``weights`` and ``settings`` are digests of all else that decides the masks; they and
-    the ``edition`` of the track record are recorded, and influence nothing. ``cuts``: the frames that begin a shot,
-    where all of them are known before tracking; else chunks come with theirs.
+    but for what is fused up to them or corrected after them. ``known_ahead``: from how many of its marks further on an object
+    is known when it begins. ``direction``: "forward", or "both", with backward passes before objects' first prompts and
+    corrections. ``borders``: the chunks with which segments begin. ``weights`` and ``settings`` are digests of all else that
+    decides the masks; they and the ``edition`` of the track record are recorded, and influence nothing. ``cuts``: the frames
+    that begin a shot, where all of them are known before tracking; else chunks come with theirs.
     """
 
     objects: tuple[TrackedObject, ...]
@@ -278,7 +277,8 @@ class SessionSpec(VideoGrid):
         fill_stop = last // self.chunk_size + 1 if last > frames.start else first
         digest = fill_digest(self.objects, prompts) if fill_stop > first else ""
         corrected = corrections(self.objects, prompts, (*self.locks, *self.spared), frames) if both else ()
-        ahead = marks_ahead(self.objects, prompts, self.chunk_size, self.known_ahead)
+        spared = [p for p in self.spared if p.frame in frames]
+        ahead = marks_ahead(self.objects, prompts, spared, self.chunk_size, self.known_ahead)
         return _Segment(first, stop, prompts, begins, fill_stop, digest, corrected, ahead)
 
     @cached_property

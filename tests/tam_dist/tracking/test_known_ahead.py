@@ -37,8 +37,8 @@ def square(x: int) -> BoolArray:
     return mask
 
 
-def mark(name: str, frame: int, purpose: Purpose = "prompt") -> Prompt:
-    return Prompt(f"{name}-{frame}", 0.0, "ann", frame, name, Mask.from_array(square(frame)), purpose=purpose)
+def mark(name: str, frame: int, purpose: Purpose = "prompt", time: float = 0.0) -> Prompt:
+    return Prompt(f"{name}-{frame}", time, "ann", frame, name, Mask.from_array(square(frame)), purpose=purpose)
 
 
 def spec(*prompts: Prompt, known_ahead: int = 8) -> SessionSpec:
@@ -62,8 +62,27 @@ def test_of_many_marks_the_nearest_are_known() -> None:
 def test_what_is_not_known_ahead() -> None:
     """What comes by in the same chunk, a correction (all before it was tracked by then), and where the object is away."""
     away = Prompt("away", 0.0, "ann", 30, "cat", Absent(30, 33))
-    asked = spec(mark("cat", 0), mark("cat", 5), mark("cat", 20, "correction"), mark("cat", 32), away)
+    asked = spec(mark("cat", 0), mark("cat", 5), mark("cat", 20, "correction", 1), mark("cat", 32), away)
     assert asked.lessons_of(FORWARD) == {}
+
+
+def test_where_an_object_was_corrected_it_is_known_from_what_was_marked_before() -> None:
+    late, early, last = (mark("cat", frame, "correction", time) for frame, time in ((27, 1), (10, 2), (35, 3)))
+    assert spec(mark("cat", 0), late).lessons_of(FORWARD) == {}
+    assert spec(mark("cat", 0), late, early, last).lessons_of(FORWARD) == {1: (ReferenceFrames(3, ("cat-27",)),)}
+    given = spec(mark("cat", 0), mark("cat", 35), late, early).lessons_of(FORWARD)
+    assert given == {0: (ReferenceFrames(4, ("cat-35",)),), 1: (ReferenceFrames(3, ("cat-27",)),)}, "it is learnt once"
+
+
+@given(st.lists(st.integers(0, FRAMES - 1), min_size=2, max_size=6, unique=True))
+def test_a_correction_changes_nothing_before_it(frames: list[int]) -> None:
+    """Whatever was corrected before, in whatever order."""
+    first, *corrected = frames
+    marks = [mark("cat", first), *(mark("cat", frame, "correction", n) for n, frame in enumerate(corrected, 1))]
+    before, after = spec(*marks[:-1]), spec(*marks)
+    begin = min(frames[:-1]) // CHUNK
+    unchanged = [chunk for chunk in FORWARD.chunks if before.basis(chunk).after(0) == after.basis(chunk).after(0)]
+    assert set(range(begin, frames[-1] // CHUNK)) <= set(unchanged)
 
 
 @given(st.sets(st.integers(0, FRAMES - 1), min_size=1, max_size=5), st.integers(0, FRAMES - 1))
