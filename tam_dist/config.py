@@ -66,6 +66,7 @@ class RefinementConfig:
     max_share: float = MISSING
     margin: float = MISSING
     presence_margin: float = MISSING
+    return_margin: float = MISSING
 
 
 def refinement_off() -> RefinementConfig:

@@ -118,7 +118,7 @@ def observe(
 
     # Every mask counts as poor, and no answer is ever good enough.
     mode = "off" if segmenter is None else "on"
-    asking = RefinementConfig(mode, "model", False, 1.1, 1.1, ask_every, False, 1.0, 2.0, 0.0)
+    asking = RefinementConfig(mode, "model", False, 1.1, 1.1, ask_every, False, 1.0, 2.0, 0.0, 0.0)
     session = TrackingSession(spec_of(video, propagation, asking), replace(models, scorer=scorer), watch=watch)
     labels = track_video(session, video, segmenter)
     for number, rows in enumerate(seen, start=1):

@@ -36,14 +36,16 @@ class RefinementPolicy:
     def presence(self, scores: Mapping[int, tuple[float, float]]) -> frozenset[int]:
         """The objects taken to be absent from the next frame, by their (expected IoU, chance of absence).
 
-        To leave a mask standing is worth its expected IoU, to empty it the chance that nothing is there. A change of mind
-        needs ``presence_margin`` more, so that a doubtful object does not flicker.
+        To leave a mask standing is worth its expected IoU, to empty it the chance that nothing is there. That it is gone has to
+        be clearer by ``presence_margin``, that it is back by ``return_margin``: a mask that was emptied wrongly should not stay
+        so. (With as much for both, a small dog behind others was gone for 50 frames that it could be seen in.)
         """
         gone = set()
+        leaving, back = self.config.presence_margin, self.config.return_margin
+        back = leaving if back < 0 else back
         for object_id, (iou, absent) in scores.items():
             past = self._of(object_id)
-            margin = self.config.presence_margin
-            past.absent = absent > iou + (-margin if past.absent else margin)
+            past.absent = absent > iou + (-back if past.absent else leaving)
             if past.absent:
                 gone.add(object_id)
         return frozenset(gone)

@@ -6,13 +6,14 @@ import itertools
 import json
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tam_dist.config import RefinementConfig
 from tam_dist.tracking.refinement.policy import RefinementPolicy
 
-CONFIG = RefinementConfig("on", "model", True, 0.5, 0.7, 4, True, 1.0, 0.05, 0.2)
+CONFIG = RefinementConfig("on", "model", True, 0.5, 0.7, 4, True, 1.0, 0.05, 0.2, 0.1)
 
 
 def ask(policy: RefinementPolicy, *scores: float, cut: bool = False) -> list[int]:
@@ -47,6 +48,15 @@ def test_presence_changes_its_mind_only_when_it_is_clear() -> None:
     doubtful = [(0.4, 0.5), (0.5, 0.5), (0.3, 0.6), (0.4, 0.5), (0.5, 0.5), (0.7, 0.3), (0.5, 0.5)]
     seen = [bool(policy.presence({1: each})) for each in doubtful]
     assert seen == [False, False, True, True, True, False, False]
+
+
+@pytest.mark.parametrize(("margin", "back_at"), [(0.0, 1), (0.2, 2), (-1, 3)])
+def test_what_is_gone_is_back_with_a_margin_of_its_own(margin: float, back_at: int) -> None:
+    """-1: with the margin by which it has to be clear that something is gone, as it was before there was one of its own."""
+    policy = RefinementPolicy(replace(CONFIG, presence_margin=0.4, return_margin=margin))
+    seen = [(0.1, 0.9), (0.55, 0.45), (0.65, 0.35), (0.75, 0.25)]
+    gone = [bool(policy.presence({1: each})) for each in seen]
+    assert gone == [n < back_at for n in range(len(seen))]
 
 
 def test_a_persons_mask_ends_an_absence() -> None:
