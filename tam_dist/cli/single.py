@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from tam_dist.coordination.video import VideoJob
     from tam_dist.project import Project
 
-#: On the rabbit's nose, and in the dark of its burrow.
-DEMO_CLICKS = ("rabbit@0:360,430", "rabbit@0:470,490,-")
+#: On the rabbit's belly and ears where it stands in full view: from its nose in the first frame the mask takes the dark of the
+#: burrow along.
+DEMO_CLICKS = ("rabbit@119:440,330", "rabbit@119:435,90", "rabbit@119:370,145")
 
 
 @app.command()
@@ -112,7 +113,9 @@ def demo(
 
     video = str(sample_video())
     again = ProjectStore.exists(out) and Project.open(out).video.uri == video  # never another project
-    say(f"Tracking the rabbit from a click on it and one beside it, --click {' --click '.join(DEMO_CLICKS)}, in {video}")
+    say(
+        f"Tracking the rabbit both ways from clicks on it and its ears in frame 119, --click {' --click '.join(DEMO_CLICKS)}, in {video}"
+    )
     return track(
         video,
         settings,
