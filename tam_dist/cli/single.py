@@ -113,9 +113,8 @@ def demo(
 
     video = str(sample_video())
     again = ProjectStore.exists(out) and Project.open(out).video.uri == video  # never another project
-    say(
-        f"Tracking the rabbit both ways from clicks on it and its ears in frame 119, --click {' --click '.join(DEMO_CLICKS)}, in {video}"
-    )
+    clicks = " ".join(f"--click {click}" for click in DEMO_CLICKS)
+    say(f"Tracking the rabbit both ways from clicks on it and its ears, {clicks}, in {video}")
     return track(
         video,
         settings,
