@@ -180,6 +180,10 @@ class Assessor:
         self.policy.given(given)
         self.signals.settle(frame, probabilities, ids, given, as_observed=as_observed)
 
+    def learn(self, frame: EncodedFrame, probabilities: Tensor, ids: Sequence[int], given: frozenset[int]) -> None:
+        """Of a frame from elsewhere in the video: ``probabilities`` (n+1, h, w) of ``ids``, masks of ``given`` by a person."""
+        self.signals.learn(frame, probabilities, ids, given)
+
     def _evidence(self, frame: EncodedFrame, prediction: Prediction, object_id: int) -> Evidence:
         row = prediction.object_ids.index(object_id)
         probabilities = prediction.probabilities.float().cpu().numpy()

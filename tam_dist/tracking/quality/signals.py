@@ -140,6 +140,15 @@ class SignalTracker:
             rows.appearance = rows.appearance + look.pooled() * learnt
         self.ids, self.rows = tuple(ids), rows
 
+    def learn(self, frame: EncodedFrame, probabilities: Tensor, ids: Sequence[int], given: frozenset[int]) -> None:
+        """Take note of how ``given`` objects look in a frame from elsewhere in the video; nothing else of it is a frame ago."""
+        look = _Look.at(frame, probabilities)
+        rows = self._aligned(tuple(ids), look)
+        known = torch.tensor([i in given for i in ids], device=look.mask.device)
+        empty = look.mask.flatten(1).sum(1) == 0
+        rows.appearance = rows.appearance + look.pooled() * (known & ~empty).unsqueeze(1)
+        self.ids, self.rows = tuple(ids), rows
+
     def recent_area(self, object_id: int) -> float:
         """The median of the object's recent areas above 0, as a share of the padded frame; 0 where there is none."""
         if self.rows is None or object_id not in self.ids:

@@ -100,10 +100,23 @@ def _dying_child(job: ExportJob, sender: object) -> None:
     sender.send(_killed(job))  # type: ignore[attr-defined]
 
 
+#: It waits behind its first line: without, the other videos were at times done before the signal came.
 _INTERRUPTED = """
-import sys
+import sys, time
 from tam_dist.cli import main
+
+write, told = sys.stderr.write, []
+
+def write_and_wait(text):
+    told.append(text)
+    written = write(text)
+    if "12 frames" in "".join(told) and text.endswith("\\n"):
+        sys.stderr.flush()
+        time.sleep(60)
+    return written
+
 if __name__ == "__main__":
+    sys.stderr.write = write_and_wait
     main(["export", sys.argv[1], "-f", "binary-png", "-o", sys.argv[2], "--workers", "1"])
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tam_dist.config import load_config
@@ -74,6 +74,7 @@ def test_where_an_object_was_corrected_it_is_known_from_what_was_marked_before()
     assert given == {0: (ReferenceFrames(4, ("cat-35",)),), 1: (ReferenceFrames(3, ("cat-27",)),)}, "it is learnt once"
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, FRAMES - 1), min_size=2, max_size=6, unique=True))
 def test_a_correction_changes_nothing_before_it(frames: list[int]) -> None:
     """Whatever was corrected before, in whatever order."""
@@ -85,6 +86,7 @@ def test_a_correction_changes_nothing_before_it(frames: list[int]) -> None:
     assert set(range(begin, frames[-1] // CHUNK)) <= set(unchanged)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.sets(st.integers(0, FRAMES - 1), min_size=1, max_size=5), st.integers(0, FRAMES - 1))
 def test_a_further_mark_changes_what_lies_behind_the_first_and_nothing_before(frames: set[int], another: int) -> None:
     before, after = spec(*(mark("cat", f) for f in frames)), spec(*(mark("cat", f) for f in frames | {another}))
