@@ -181,8 +181,14 @@ class Assessor:
         self.signals.settle(frame, probabilities, ids, given, as_observed=as_observed)
 
     def learn(self, frame: EncodedFrame, probabilities: Tensor, ids: Sequence[int], given: frozenset[int]) -> None:
-        """Of a frame from elsewhere in the video: ``probabilities`` (n+1, h, w) of ``ids``, masks of ``given`` by a person."""
-        self.signals.learn(frame, probabilities, ids, given)
+        """Of a frame from elsewhere in the video: ``probabilities`` (n+1, h, w) of ``ids``, masks of ``given`` by a person.
+
+        It stands for the frame before the next one only where there was none. (It always did: every object seemed to jump.)
+        """
+        if self.signals.rows is None:
+            self.settle(frame, probabilities, ids, given, as_observed=False)
+        else:
+            self.signals.learn(frame, probabilities, ids, given)
 
     def _evidence(self, frame: EncodedFrame, prediction: Prediction, object_id: int) -> Evidence:
         row = prediction.object_ids.index(object_id)

@@ -129,9 +129,7 @@ def marks_ahead(
     """
     begins, found = starts(objects, prompts), []
     for each in objects:
-        about = [p for p in prompts if p.object_name == each.name]
-        away = [p.data for p in about if isinstance(p.data, Absent)]
-        shown = [p for p in about if not isinstance(p.data, Absent) and not any(a.first <= p.frame <= a.last for a in away)]
+        shown = _shown([p for p in prompts if p.object_name == each.name])
         first = [p for p in shown if p.purpose == "prompt"]
         moments = [(begins[each.id], first)] if each.id in begins else []
         marks_of = [*shown, *(p for p in others if p.object_name == each.name and not isinstance(p.data, Absent))]
@@ -149,10 +147,15 @@ def marks_ahead(
 
 def _marks(prompts: Sequence[Prompt], frames: range) -> list[int]:
     """The ones among ``frames`` on which a person marked an object, ascending; of an absence the last one counts."""
+    absences = (p.data.last for p in prompts if isinstance(p.data, Absent))
+    return sorted({*(p.frame for p in _shown(prompts)), *absences}.intersection(frames))
+
+
+def _shown(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Of one object's prompts those that say where it is, but for frames in which others say that it is away."""
     absences = [p.data for p in prompts if isinstance(p.data, Absent)]
-    shown = (p.frame for p in prompts if not isinstance(p.data, Absent))
-    there = (frame for frame in shown if not any(a.first <= frame <= a.last for a in absences))
-    return sorted({*there, *(a.last for a in absences)}.intersection(frames))
+    given = (p for p in prompts if not isinstance(p.data, Absent))
+    return [p for p in given if not any(a.first <= p.frame <= a.last for a in absences)]
 
 
 def _correction_digest(

@@ -235,16 +235,10 @@ class TrackingSession:
             if masks:
                 (frame,) = self._core.encode(shrink_frames(each.image[None], self._size))
                 probabilities = self._core.refer(frame, masks)
-                if self._spec.known_ahead and self._begun:
+                if self._spec.known_ahead:
                     self._assessor.learn(frame, probabilities, self._core.object_ids, frozenset(masks))
-                else:
+                else:  # as projects had it that are older than the setting
                     self._assessor.settle(frame, probabilities, self._core.object_ids, frozenset(masks), as_observed=False)
-
-    @property
-    def _begun(self) -> bool:
-        """Frames were assessed before, so that what is learnt is not the frame before the next one. (It passed for that: every
-        object seemed to jump.)"""
-        return self._assessor.signals.rows is not None
 
     def _in_order(self, chunk: FrameChunk) -> FrameChunk:
         """The chunk's frames in the order in which the pass comes by."""

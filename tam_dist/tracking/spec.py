@@ -60,7 +60,7 @@ class ReferenceFrames:
 class _Segment:
     """Chunks ``first`` to ``stop``, with the prompts given there (and all absences), and where objects begin by these; chunks
     up to ``fill_stop`` are completed by a backward pass, and those behind a mark that was corrected, by one for each frame
-    with ``corrections``. ``ahead``: prompts further on that objects are known from as soon as they begin, by the chunk of that.
+    with ``corrections``. ``lessons``: the spec's, and the marks that objects are known from before tracking comes by.
     """
 
     first: int
@@ -70,7 +70,7 @@ class _Segment:
     fill_stop: int
     fill_digest: str
     corrections: tuple[Correction, ...]
-    ahead: tuple[tuple[int, Prompt], ...]
+    lessons: tuple[tuple[int, Prompt], ...]
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class SessionSpec(VideoGrid):
         fills += [each.digest for each in segment.corrections if chunk in self._span(each)]
         stop = self.stop_of(chunk) if len(self.borders) == 1 else self.frame_count
         prompts = self._prompt_digests.before(stop)
-        learnt = [lesson for lesson in (*segment.ahead, *self.lessons) if lesson[0] <= chunk]
+        learnt = [lesson for lesson in segment.lessons if lesson[0] <= chunk]
         if learnt:
             prompts = learnt_digest(prompts, learnt)
         locks = locks_digest([lock for lock in self.locks if lock.frame // self.chunk_size == chunk])
@@ -226,7 +226,7 @@ class SessionSpec(VideoGrid):
         """What a forward pass learns, by the chunk before which it does."""
         if over.backward:
             return {}
-        lessons = (*self._segment(over).ahead, *self.lessons)
+        lessons = self._segment(over).lessons
         chunks = sorted({chunk for chunk, _ in lessons if chunk in over.chunks})
         given = {chunk: [p for at, p in lessons if at == chunk] for chunk in chunks}
         return {
@@ -279,7 +279,7 @@ class SessionSpec(VideoGrid):
         corrected = corrections(self.objects, prompts, (*self.locks, *self.spared), frames) if both else ()
         spared = [p for p in self.spared if p.frame in frames]
         ahead = marks_ahead(self.objects, prompts, spared, self.chunk_size, self.known_ahead)
-        return _Segment(first, stop, prompts, begins, fill_stop, digest, corrected, ahead)
+        return _Segment(first, stop, prompts, begins, fill_stop, digest, corrected, (*ahead, *self.lessons))
 
     @cached_property
     def _prompt_digests(self) -> PromptDigests:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,14 @@ def test_a_correction_makes_stale_what_follows_and_its_undoing_nothing(
     assert tracked_again(project) == [2, 3, 4, 5]
     assert np.array_equal(tam_dist.Project.open(project).labels[:], before)
     assert ProjectStore.open(project, write=False).record(0).revision == 1  # type: ignore[union-attr]
+
+
+def test_what_a_person_corrects_makes_stale_what_follows_with_marks_known_ahead_too(project: Path) -> None:
+    store = ProjectStore.open(project, write=False)
+    assert tam_dist.Project.open(project).config.tracking.known_ahead
+    correction = replace(tam_dist.mask("cat", square(20, 10), frame=20), purpose="correction")
+    store.append_prompt(correction)
+    assert due_work(store).stale == frozenset({2, 3, 4, 5})
 
 
 def test_a_log_that_lost_a_prompt_is_refused(project: Path, tiny_video: Path, tiny_settings: Settings) -> None:

@@ -128,25 +128,20 @@ class SignalTracker:
             seen = look, _mean(_binary_entropy(look.probability[1:]), _dilate(look.mask) - (1 - _dilate(1 - look.mask)))
         look, border = seen
         rows = self._aligned(tuple(ids), look)
-        known = torch.tensor([i in given for i in ids], device=look.mask.device)
-        empty = look.mask.flatten(1).sum(1) == 0
         rows.mask = look.mask
         area = look.mask.flatten(1).mean(1, keepdim=True)
         rows.areas = torch.cat([rows.areas[:, 1:], area], 1)
         mixed = _MEMORY_OF_ENTROPY * rows.entropy + (1 - _MEMORY_OF_ENTROPY) * border
         rows.entropy = torch.where(rows.entropy.isnan(), border, mixed)
         if given:
-            learnt = (known & ~empty).unsqueeze(1)
-            rows.appearance = rows.appearance + look.pooled() * learnt
+            rows.appearance = rows.appearance + look.pooled_of(ids, given)
         self.ids, self.rows = tuple(ids), rows
 
     def learn(self, frame: EncodedFrame, probabilities: Tensor, ids: Sequence[int], given: frozenset[int]) -> None:
         """Take note of how ``given`` objects look in a frame from elsewhere in the video; nothing else of it is a frame ago."""
         look = _Look.at(frame, probabilities)
         rows = self._aligned(tuple(ids), look)
-        known = torch.tensor([i in given for i in ids], device=look.mask.device)
-        empty = look.mask.flatten(1).sum(1) == 0
-        rows.appearance = rows.appearance + look.pooled() * (known & ~empty).unsqueeze(1)
+        rows.appearance = rows.appearance + look.pooled_of(ids, given)
         self.ids, self.rows = tuple(ids), rows
 
     def recent_area(self, object_id: int) -> float:
@@ -218,6 +213,11 @@ class _Look:
             weight = (wide - self.coverage).clamp(min=0)
         flat = weight.flatten(1) @ self.feature.flatten(1).T
         return F.normalize(flat, dim=1)
+
+    def pooled_of(self, ids: Sequence[int], given: frozenset[int]) -> Tensor:
+        """:meth:`pooled` of the ``given`` ones of ``ids``, 0 for the others."""
+        known = torch.tensor([i in given for i in ids], device=self.mask.device)
+        return self.pooled() * known.unsqueeze(1)
 
     def blank_rows(self, count: int) -> _Rows:
         new = self.mask.new_zeros
