@@ -34,6 +34,7 @@ class PropagationConfig:
     """XMem's inference settings (facts: XMem paper section 3.4 and the official evaluation defaults)."""
 
     short_side: int = MISSING
+    enlarge: bool = MISSING
     key_batch: int = MISSING
     mem_every: int = MISSING
     deep_update_every: int = MISSING

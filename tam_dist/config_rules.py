@@ -62,6 +62,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 #: Of settings newer than the first projects: the value with which everything is as it was before there was the setting.
 BEFORE: Mapping[str, Any] = {
+    "propagation.enlarge": False,
     "media.on_damage": "stop",
     "refinement.mode": "off",
     "refinement.score": "confidence",

@@ -39,6 +39,7 @@ def write_weights(folder: Path) -> list[str]:
         "tracking.direction=forward",  # most tests count chunks; those of backward passes turn it on
         "refinement.presence=false",  # to a network of random weights everything seems to be gone
         "refinement.mode=off",  # the masks of random networks are always poor; tests of refinement turn it on
+        "propagation.enlarge=false",
         "propagation.mem_every=3",
         "propagation.min_working_frames=2",
         "propagation.max_working_frames=4",

@@ -12,7 +12,7 @@ from itertools import pairwise
 from storage.location import Location
 from storage.project_store import ProjectStore
 from tam_dist.api import ExecutorName
-from tam_dist.config import Config
+from tam_dist.config import Config, PropagationConfig
 from tam_dist.coordination.calls import Role
 from tam_dist.corpus.lines import CorpusLine, Line
 from tam_dist.corpus.names import name_projects
@@ -105,9 +105,9 @@ def plan_corpus(lines: Sequence[Line], out: str, config: Config, executor: Execu
     if executor == "ray":
         counts = (cluster.decoders, cluster.propagators, cluster.refiners, cluster.writers)
         workers = dict(zip((Role.DECODER, Role.PROPAGATOR, Role.REFINER, Role.WRITER), counts, strict=True))
-    costs, short_side = known_costs(folder, config, executor), config.propagation.short_side
-    others = {n: schedule(videos, _grown(workers, n), costs, short_side).seconds for n in WHAT_IF}
-    return replace(schedule(videos, workers, costs, short_side), what_if=others)
+    costs, propagation = known_costs(folder, config, executor), config.propagation
+    others = {n: schedule(videos, _grown(workers, n), costs, propagation).seconds for n in WHAT_IF}
+    return replace(schedule(videos, workers, costs, propagation), what_if=others)
 
 
 def _grown(workers: Mapping[Role, int], propagators: int) -> dict[Role, int]:
@@ -127,14 +127,18 @@ def known_costs(folder: Location, config: Config, executor: ExecutorName) -> Cos
     return Costs(defaults | measured, f"measured by the last run in {folder}")
 
 
-def schedule(videos: Sequence[PlannedVideo], workers: Mapping[Role, int], costs: Costs, short_side: int) -> CorpusPlan:
+def schedule(
+    videos: Sequence[PlannedVideo], workers: Mapping[Role, int], costs: Costs, propagation: PropagationConfig
+) -> CorpusPlan:
     """Long videos first, and of each its longest segments, each to the propagator that is free first.
 
     A run takes as long as its busiest kind of worker, or as its slowest propagator's segments one after another.
 
     >>> two = [PlannedVideo(n, n, "new", 100, 1000, 1000) for n in "ab"]
     >>> costs = Costs({Role.DECODER: 0.01, Role.PROPAGATOR: 0.1, Role.REFINER: 0, Role.WRITER: 0}, "a guess")
-    >>> plan = schedule(two, dict.fromkeys(Role, 1) | {Role.PROPAGATOR: 2}, costs, 1000)
+    >>> from tam_dist.config import load_config
+    >>> workers = dict.fromkeys(Role, 1) | {Role.PROPAGATOR: 2}
+    >>> plan = schedule(two, workers, costs, load_config(["propagation.short_side=1000"]).propagation)
     >>> plan.seconds, plan.bottleneck.value, [v.propagator for v in plan.videos]
     (10.0, 'propagator', [0, 1])
     """
@@ -144,7 +148,7 @@ def schedule(videos: Sequence[PlannedVideo], workers: Mapping[Role, int], costs:
     for video in sorted(videos, key=lambda v: -v.frames_left):
         if not video.frames_left:
             continue
-        seconds = _seconds(video, costs, short_side)
+        seconds = _seconds(video, costs, propagation)
         for role in Role:
             busy[role] += seconds[role]
         first, start, end = 0, math.inf, 0.0
@@ -161,9 +165,9 @@ def schedule(videos: Sequence[PlannedVideo], workers: Mapping[Role, int], costs:
     return CorpusPlan(tuple(placed.get(v.name, v) for v in videos), dict(workers), whole, slowest, costs)
 
 
-def _seconds(video: PlannedVideo, costs: Costs, short_side: int) -> dict[Role, float]:
+def _seconds(video: PlannedVideo, costs: Costs, propagation: PropagationConfig) -> dict[Role, float]:
     """Busy seconds that each role would spend on the video."""
-    height, width = propagation_size(video.height, video.width, short_side)
+    height, width = propagation_size(video.height, video.width, propagation.short_side, enlarge=propagation.enlarge)
     source, working = video.height * video.width / 1e6, height * width / 1e6
     size = {Role.DECODER: source, Role.WRITER: source, Role.PROPAGATOR: working, Role.REFINER: working}
     return {role: costs.seconds_per_megapixel[role] * size[role] * video.frames_left for role in Role}

@@ -143,7 +143,9 @@ def watch_project(job: VideoJob, config: Config, executor: str) -> RunMonitor:
 
 def conditions_of(config: Config, executor: str) -> Conditions:
     """What the speed of a run with ``config`` depends on."""
-    return Conditions(executor, config.models.xmem, config.models.sam, config.runtime.device, config.propagation.short_side)
+    models, propagation = config.models, config.propagation
+    size = propagation.short_side, propagation.enlarge
+    return Conditions(executor, models.xmem, models.sam, config.runtime.device, *size)
 
 
 def _earlier(folder: Location) -> RunReport | None:

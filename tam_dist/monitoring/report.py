@@ -63,6 +63,7 @@ class Conditions:
     sam: str
     device: str
     short_side: int
+    enlarge: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,8 @@ class RunRecorder:
     def add(self, name: str, job: VideoJob) -> None:
         """A video that will be run from now on."""
         spec = job.spec
-        height, width = propagation_size(spec.height, spec.width, self._conditions.short_side)
+        known = self._conditions
+        height, width = propagation_size(spec.height, spec.width, known.short_side, enlarge=known.enlarge)
         self._videos[name] = self._jobs[job.project] = _VideoAccount(
             VideoReport(name, job.uri, VideoState.WAITING.value, 0, spec.frame_count),
             spec.height * spec.width / 1e6,

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 
 from tam_dist.models.xmem.inference import EncodedFrame, InferenceCore
-from tam_dist.tracking.resampling import shrink_frames
+from tam_dist.tracking.resampling import resize_frames
 from tam_dist.types import FrameChunk
 
 
@@ -50,7 +50,7 @@ class ChunkEncoder:
         return self._encode(first)
 
     def _encode(self, first: int) -> list[EncodedFrame]:
-        return self._core.encode(shrink_frames(self._chunk.frames[first : first + self._batch], self._size))
+        return self._core.encode(resize_frames(self._chunk.frames[first : first + self._batch], self._size))
 
 
 @cache

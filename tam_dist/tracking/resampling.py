@@ -13,19 +13,20 @@ from torch import Tensor
 from tam_dist.types import BoolArray, FloatArray, LabelArray, UInt8Array
 
 
-def shrink_frames(frames: UInt8Array, size: tuple[int, int]) -> Tensor:
-    """uint8 (n, H, W, 3) to a private uint8 tensor (n, h, w, 3) by area averaging."""
+def resize_frames(frames: UInt8Array, size: tuple[int, int]) -> Tensor:
+    """uint8 (n, H, W, 3) to a private uint8 tensor (n, h, w, 3): by area averaging, enlarged with cubic splines."""
     height, width = size
     if frames.shape[1:3] == size:
         return torch.from_numpy(np.array(frames))  # a copy: frames from the object store are read-only
-    small = [cv2.resize(f, (width, height), interpolation=cv2.INTER_AREA) for f in frames]
-    return torch.from_numpy(np.stack(small))
+    way = cv2.INTER_CUBIC if height > frames.shape[1] else cv2.INTER_AREA
+    return torch.from_numpy(np.stack([cv2.resize(f, (width, height), interpolation=way) for f in frames]))
 
 
-def shrink_mask(mask: BoolArray, size: tuple[int, int]) -> Tensor:
-    """bool (H, W) to float32 (h, w): the share of each pixel that the mask covers."""
+def resize_mask(mask: BoolArray, size: tuple[int, int]) -> Tensor:
+    """bool (H, W) to float32 (h, w): the share of each pixel that the mask covers; its outline is softened where it grows."""
     height, width = size
-    soft: FloatArray = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    way = cv2.INTER_LINEAR if height > mask.shape[0] else cv2.INTER_AREA
+    soft: FloatArray = cv2.resize(mask.astype(np.float32), (width, height), interpolation=way).astype(np.float32)
     return torch.from_numpy(soft)
 
 

@@ -25,7 +25,7 @@ from tam_dist.tracking.outcome import FrameMasks
 from tam_dist.tracking.passes import Pass
 from tam_dist.tracking.plan import BackwardPlan, ObjectPrompts, PromptPlan
 from tam_dist.tracking.quality.model import QualityScorer, weight_free
-from tam_dist.tracking.resampling import shrink_frames, shrink_mask
+from tam_dist.tracking.resampling import resize_frames, resize_mask
 from tam_dist.tracking.snapshot import pack_snapshot, unpack_snapshot
 from tam_dist.tracking.spec import SessionSpec, SessionStart, propagation_size
 from tam_dist.types import (
@@ -78,7 +78,8 @@ class TrackingSession:
         self._models = models
         self._core = InferenceCore(models.network, spec.propagation, device=models.device, precision=models.precision)
         self._assessor = Assessor(spec.refinement, models.scorer, (spec.height, spec.width), watch=watch)
-        self._size = propagation_size(spec.height, spec.width, spec.propagation.short_side)
+        settings = spec.propagation
+        self._size = propagation_size(spec.height, spec.width, settings.short_side, enlarge=settings.enlarge)
         self._over = over or Pass(0, spec.chunk_count)
         self._given = given
         self._plan = self._planned()
@@ -231,9 +232,9 @@ class TrackingSession:
     def _remember(self, references: Sequence[Reference], objects: frozenset[int]) -> None:
         """Take in masks from elsewhere in the video, as if they had come before the next frame."""
         for each in sorted(references, key=lambda r: r.frame):
-            masks = {m.object_id: shrink_mask(m.mask, self._size) for m in each.masks if m.object_id in objects}
+            masks = {m.object_id: resize_mask(m.mask, self._size) for m in each.masks if m.object_id in objects}
             if masks:
-                (frame,) = self._core.encode(shrink_frames(each.image[None], self._size))
+                (frame,) = self._core.encode(resize_frames(each.image[None], self._size))
                 probabilities = self._core.refer(frame, masks)
                 if self._spec.known_ahead:
                     self._assessor.learn(frame, probabilities, self._core.object_ids, frozenset(masks))
@@ -273,7 +274,7 @@ class TrackingSession:
                 (answers,) = yield (question.request,)
                 refined = self._assessor.decide(question, answers)
         absent = (declared if found is None else found.absent) - set(given)
-        masks = {i: shrink_mask(m.mask, self._size) for i, m in (given | refined).items()}
+        masks = {i: resize_mask(m.mask, self._size) for i, m in (given | refined).items()}
         prediction = None if found is None else found.prediction
         known = frozenset(self._core.object_ids)
         probabilities = self._core.update(frame, prediction, masks, permanent=bool(given), absent=absent)
@@ -311,7 +312,7 @@ class TrackingSession:
             if not refined:
                 continue
             found = question.assessment
-            small = {i: shrink_mask(m.mask, self._size) for i, m in refined.items()}
+            small = {i: resize_mask(m.mask, self._size) for i, m in refined.items()}
             probabilities = self._core.recall(question.frame, found.prediction, small, found.absent)
             ids, declared = found.prediction.object_ids, self._plan.absent(question.number)
             better = FrameMasks.of(self._spec, probabilities, ids, found.quality, {}, refined, found.absent, declared)

@@ -14,7 +14,7 @@ from tam_dist.models.precision import Precision
 from tam_dist.models.xmem import memory
 from tam_dist.models.xmem.inference import InferenceCore
 from tam_dist.models.xmem.matching import Affinity, Query, similarity
-from tam_dist.tracking.resampling import label_map, shrink_frames, shrink_mask
+from tam_dist.tracking.resampling import label_map, resize_frames, resize_mask
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec, propagation_size
 from tam_dist.types import BoolArray, FrameChunk, LabelArray, Mask, Prompt, TrackedObject, UInt8Array
@@ -63,12 +63,12 @@ def plain_fps(frames: UInt8Array, masks: list[BoolArray], propagation: Propagati
     """Of official XMem's loop in float32: frame by frame, dense matching, torch as it comes."""
     core = InferenceCore(models.network, propagation, device=models.device, precision=Precision.FP32)
     height, width = frames.shape[1:3]
-    size = propagation_size(height, width, propagation.short_side)
-    given = {number: shrink_mask(mask, size) for number, mask in enumerate(masks, start=1)}
+    size = propagation_size(height, width, propagation.short_side, enlarge=propagation.enlarge)
+    given = {number: resize_mask(mask, size) for number, mask in enumerate(masks, start=1)}
     with dense_matching():
         start = time.perf_counter()
         for t in range(len(frames)):
-            (encoded,) = core.encode(shrink_frames(frames[t : t + 1], size))
+            (encoded,) = core.encode(resize_frames(frames[t : t + 1], size))
             probabilities = core.step(encoded, given if t == 0 else None)
             label_map(probabilities, tuple(given), (height, width), np.dtype(np.uint8))
         return len(frames) / (time.perf_counter() - start)

@@ -37,6 +37,7 @@ class Case:
         official = json.loads(str(data["config"]))
         config = PropagationConfig(
             short_side=480,
+            enlarge=False,
             key_batch=1,
             mem_every=official["mem_every"],
             deep_update_every=official["deep_update_every"],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tam_dist
 from storage.project_store import ProjectStore
-from tam_dist.config import load_config
+from tam_dist.config import PropagationConfig, load_config
 from tam_dist.coordination.calls import Role
 from tam_dist.corpus.lines import PromptRule, read_corpus
 from tam_dist.corpus.plan import CorpusPlan, Costs, PlannedVideo, plan_corpus, schedule
@@ -36,31 +36,35 @@ def workers(**counts: int) -> dict[Role, int]:
     return dict.fromkeys(Role, 1) | {Role(role): count for role, count in counts.items()}
 
 
+def at(short_side: int) -> PropagationConfig:
+    return load_config([f"propagation.short_side={short_side}"]).propagation
+
+
 def test_long_videos_go_first_to_whoever_is_free() -> None:
-    plan = schedule(videos(10, 60, 30, 20), workers(propagator=2), costs(propagator=1.0), 1000)
+    plan = schedule(videos(10, 60, 30, 20), workers(propagator=2), costs(propagator=1.0), at(1000))
     assert [(v.propagator, v.start, v.end) for v in plan.videos] == [(1, 50, 60), (0, 0, 60), (1, 0, 30), (1, 30, 50)]
     assert plan.seconds == 60
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_the_slowest_stage_decides(role: Role) -> None:
-    plan = schedule(videos(10, 10), workers(), costs(**{"propagator": 1.0, role.value: 3.0}), 1000)
+    plan = schedule(videos(10, 10), workers(), costs(**{"propagator": 1.0, role.value: 3.0}), at(1000))
     assert (plan.bottleneck, plan.seconds) == (role, 60)
 
 
 def test_models_cost_what_they_see_and_the_others_what_the_source_has() -> None:
-    plan = schedule(videos(100), workers(), costs(propagator=1.0), 500)
+    plan = schedule(videos(100), workers(), costs(propagator=1.0), at(500))
     assert plan.seconds == pytest.approx(25)
-    assert schedule(videos(100), workers(), costs(decoder=1.0), 500).seconds == pytest.approx(100)
+    assert schedule(videos(100), workers(), costs(decoder=1.0), at(500)).seconds == pytest.approx(100)
 
 
 def test_segments_of_one_video_share_the_propagators() -> None:
     (video,) = videos(80)
     split = replace(video, segments=(10, 40, 10, 20))
-    plan = schedule([split], workers(propagator=2), costs(propagator=1.0), 1000)
+    plan = schedule([split], workers(propagator=2), costs(propagator=1.0), at(1000))
     assert (plan.seconds, plan.videos[0].start, plan.videos[0].end) == (40, 0, 40)
-    assert schedule([split], workers(propagator=64), costs(propagator=1.0), 1000).seconds == 40, "the longest decides"
-    assert schedule([split], workers(propagator=1), costs(propagator=1.0), 1000).seconds == 80
+    assert schedule([split], workers(propagator=64), costs(propagator=1.0), at(1000)).seconds == 40, "the longest decides"
+    assert schedule([split], workers(propagator=1), costs(propagator=1.0), at(1000)).seconds == 80
 
 
 def test_segments_are_counted_and_shots_guessed_until_they_are_known(
@@ -87,13 +91,13 @@ def test_segments_are_counted_and_shots_guessed_until_they_are_known(
 
 
 def test_nothing_to_do() -> None:
-    plan = schedule([PlannedVideo("a", "a", "done")], workers(), costs(propagator=1.0), 500)
+    plan = schedule([PlannedVideo("a", "a", "done")], workers(), costs(propagator=1.0), at(500))
     assert (plan.seconds, plan.bottleneck) == (0, None)
 
 
 @given(st.lists(st.integers(0, 1000), max_size=12), st.integers(1, 5))
 def test_no_propagator_is_idle_while_a_video_waits(frames: list[int], propagators: int) -> None:
-    plan = schedule(videos(*frames), workers(propagator=propagators), costs(propagator=1.0), 1000)
+    plan = schedule(videos(*frames), workers(propagator=propagators), costs(propagator=1.0), at(1000))
     assert plan.seconds >= sum(frames) / propagators - 1e-6
     assert plan.seconds <= sum(frames) / propagators + max(frames, default=0) + 1e-6
     assert sum(v.end - v.start for v in plan.videos) == pytest.approx(sum(frames))

@@ -28,7 +28,15 @@ class Recorder:
 
 def test_the_same_frame_number_of_another_video_is_another_frame(network: XMem) -> None:
     prompt = Prompt("p", 0.0, "ann", 0, "cat", Clicks((Click(10, 14), Click(12, 16))))
-    spec = SessionSpec(WIDTH, HEIGHT, 4, 4, (TrackedObject(1, "cat", (0, 0, 0)),), (prompt,), load_config().propagation)
+    spec = SessionSpec(
+        WIDTH,
+        HEIGHT,
+        4,
+        4,
+        (TrackedObject(1, "cat", (0, 0, 0)),),
+        (prompt,),
+        load_config(["propagation.enlarge=false"]).propagation,
+    )
     segmenter = Recorder()
     for seed in range(2):
         result = track_chunk(TrackingSession(spec, Models(network)), FrameChunk(0, 0, moving_square(4, seed=seed)), segmenter)

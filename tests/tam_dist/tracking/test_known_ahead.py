@@ -42,7 +42,7 @@ def mark(name: str, frame: int, purpose: Purpose = "prompt", time: float = 0.0) 
 
 
 def spec(*prompts: Prompt, known_ahead: int = 8) -> SessionSpec:
-    propagation = load_config(["propagation.mem_every=3"]).propagation
+    propagation = load_config(["propagation.enlarge=false", "propagation.mem_every=3"]).propagation
     return SessionSpec(WIDTH, HEIGHT, FRAMES, CHUNK, OBJECTS, prompts, propagation, known_ahead=known_ahead)
 
 

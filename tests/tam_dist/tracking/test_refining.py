@@ -37,7 +37,9 @@ Sam = Callable[[SegmentationRequest], tuple[SegmentedMask, ...]]
 
 
 def spec(refinement: RefinementConfig, objects: int = 1) -> SessionSpec:
-    propagation = load_config(["propagation.mem_every=3", "propagation.num_prototypes=8"]).propagation
+    propagation = load_config(
+        ["propagation.enlarge=false", "propagation.mem_every=3", "propagation.num_prototypes=8"]
+    ).propagation
     propagation.min_working_frames, propagation.max_working_frames = 2, 4
     tracked = tuple(TrackedObject(i, f"o{i}", (0, 0, 0)) for i in range(1, objects + 1))
     side = 16 if objects < 4 else 6

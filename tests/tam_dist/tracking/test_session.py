@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,12 @@ import torch
 
 from tam_dist.config import load_config
 from tam_dist.errors import SchemaError
+from tam_dist.evaluation.clicks import mask_iou
+from tam_dist.models.checkpoints import resolve
 from tam_dist.models.precision import Precision
+from tam_dist.models.xmem.frames import EncodedFrame
 from tam_dist.models.xmem.network import XMem
+from tam_dist.models.xmem.weights import load_network
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec
 from tam_dist.types import (
@@ -67,7 +72,9 @@ BIRD = prompt("bird", 11, Mask.from_array(square(0, 30, 10)))
 
 
 def spec(*prompts: Prompt) -> SessionSpec:
-    propagation = load_config(["propagation.mem_every=3", "propagation.num_prototypes=8"]).propagation
+    propagation = load_config(
+        ["propagation.enlarge=false", "propagation.mem_every=3", "propagation.num_prototypes=8"]
+    ).propagation
     propagation.min_working_frames, propagation.max_working_frames = 2, 4
     return SessionSpec(WIDTH, HEIGHT, FRAMES, CHUNK, OBJECTS, prompts, propagation)
 
@@ -110,6 +117,23 @@ def test_masks_start_at_the_first_prompt_and_say_where_they_came_from(network: X
     assert np.isnan(quality[:2]).all()
     assert ((quality[2:] >= 0) & (quality[2:] <= 1)).all()
     assert results[0].prompts == (CAT.uuid,)
+
+
+def test_a_small_video_is_enlarged_and_its_masks_come_back_at_its_own_size() -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Watched(TrackingSession):
+        def _track_frame(self, number: int, frame: EncodedFrame, cut: bool) -> Any:
+            seen.append(frame.size)
+            return super()._track_frame(number, frame, cut)
+
+    models, asked = Models(load_network(resolve("embedded", "xmem"))), spec(CAT)
+    propagation = replace(asked.propagation, enlarge=True, short_side=192)
+    first = finish(session := Watched(replace(asked, propagation=propagation), models), session.step(chunk(0)))
+    assert set(seen) == {(192, 256)}
+    assert first.labels.shape == (CHUNK, HEIGHT, WIDTH)
+    assert mask_iou(first.labels[2] == 1, square(8, 10)) > 0.9, "as it was given"
+    assert mask_iou(first.labels[-1] == 1, VIDEO[CHUNK - 1, ..., 0] == 220) > 0.8
 
 
 def test_sam_is_asked_in_the_middle_of_a_chunk_with_the_trackers_own_mask(network: XMem) -> None:

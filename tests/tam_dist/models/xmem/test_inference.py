@@ -26,6 +26,7 @@ SIZE = (40, 56)  # padded to 64x64: 16 cells
 CELLS = 16
 CONFIG = PropagationConfig(
     short_side=480,
+    enlarge=False,
     key_batch=4,
     mem_every=2,
     deep_update_every=-1,

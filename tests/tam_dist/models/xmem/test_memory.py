@@ -20,6 +20,7 @@ from tests.tam_dist.models.xmem.conftest import Golden
 
 SMALL_CONFIG = PropagationConfig(
     short_side=480,
+    enlarge=False,
     key_batch=1,
     mem_every=1,
     deep_update_every=-1,
