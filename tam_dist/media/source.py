@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -44,9 +45,16 @@ class Source:
         return int(self.fs.info(self.path)["size"])
 
     def listing(self) -> list[tuple[str, int]]:
-        """Name and size in bytes of each file directly in the folder, sorted by name."""
-        files = (entry for entry in self.fs.ls(self.path, detail=True) if entry["type"] == "file")
+        """Name and size in bytes of each file directly in the folder, sorted by name; links count as what they lead to.
+
+        (Data sets that DVC, git-annex or a hub's cache brought consist of links, and were said to hold no images.)
+        """
+        files = (entry for entry in self.fs.ls(self.path, detail=True) if entry["type"] == "file" or self._is_link(entry))
         return sorted((str(entry["name"]).rsplit("/", 1)[-1], int(entry["size"])) for entry in files)
+
+    def _is_link(self, entry: Mapping[str, Any]) -> bool:
+        """Whether it leads to a file: of a local folder, "other" is what fsspec calls links, pipes and devices."""
+        return entry["type"] == "other" and bool(entry.get("islink")) and bool(self.fs.isfile(entry["name"]))
 
     def read_file(self, name: str) -> bytes:
         """A whole file of the folder."""

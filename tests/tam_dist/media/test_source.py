@@ -54,6 +54,20 @@ def test_fingerprints_of_earlier_versions_are_compared_by_size(tmp_path: Path) -
     assert not same_content("folder-aa", "folder-bb")
 
 
+def test_links_in_a_folder_are_the_files_they_lead_to(tmp_path: Path) -> None:
+    kept, folder = tmp_path / "kept", tmp_path / "clip"
+    kept.mkdir()
+    folder.mkdir()
+    (kept / "x").write_bytes(b"123")
+    (folder / "0.jpg").symlink_to(kept / "x")
+    (folder / "1.jpg").symlink_to(kept / "nothing")
+    (folder / "2.jpg").symlink_to(kept)
+    os.mkfifo(folder / "3.jpg")
+    source = resolve(str(folder))
+    assert source.listing() == [("0.jpg", 3)]
+    assert source.read_file("0.jpg") == b"123"
+
+
 class Answer(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.send_error(int(self.path.strip("/").split(".")[0]))
