@@ -1,8 +1,9 @@
 """Fit the quality model and the answer model: ``python -m tam_dist.training.quality --root DATA --packed DIR``.
 
 ``DATA`` has ``davis2016_train`` in DAVIS's layout and ``train_images`` with ``images/*.jpg`` and ``masks/*.png``; ``DIR`` is
-what ``python -m tam_dist.training.prepare`` made, of which people, pigs and kayaks are used. Examples are kept in ``--cache``,
-so that an interrupted run goes on. Folds are by sequence: no frame of a video is scored by a model that saw another one of it.
+what ``python -m tam_dist.training.prepare`` made, of which people, pigs, kayaks and BMS-26 are used. Examples are kept in
+``--cache``, so that an interrupted run goes on. Folds are by sequence: no frame of a video is scored by a model that saw
+another one of it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,16 @@ from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.quality.model import LARGEST, QualityModel, Scores, confidence_alone, weight_free
 from tam_dist.tracking.quality.signals import SIGNALS
 from tam_dist.training.packed import PackedPictures
-from tam_dist.training.quality_data import Examples, MaskExample, Video, crowd_videos, observe, pasted_videos, real_videos
+from tam_dist.training.quality_data import (
+    Examples,
+    MaskExample,
+    Video,
+    crowd_videos,
+    labelled_videos,
+    observe,
+    pasted_videos,
+    real_videos,
+)
 from tam_dist.types import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -131,7 +141,8 @@ def report(examples: Examples) -> str:
 
 
 def _kind(video: str) -> str:
-    return "crowd" if video.startswith("crowd") else "pasted" if "+" in video else "real"
+    named = (kind for kind in ("crowd", "sparse") if video.startswith(kind))
+    return next(named, "pasted" if "+" in video else "real")
 
 
 def collect(root: Path, packed: Path, cache: Path, seeds: Sequence[int]) -> Examples:
@@ -169,6 +180,7 @@ def _sources(root: Path, packed: Path, seeds: Sequence[int]) -> Iterator[tuple[s
     )
     sprites = [sprite for sprite in found if sprite is not None]
     kinds, backdrops = [PackedPictures(packed / kind) for kind in ("people", "pigs")], PackedPictures(packed / "kayaks")
+    yield "sparse", partial(labelled_videos, PackedPictures(packed / "bms26")), False
     for seed in seeds:
         chosen = np.random.default_rng(seed).permutation(len(sprites))[: len(names)]
         yield f"real-{seed}", partial(real_videos, sequences, names, seed), seed < _ASKED

@@ -1,10 +1,11 @@
 """Examples for the quality model: masks of a tracker that was led astray, what it could know of them, and how good they were.
 
-Three kinds of video: DAVIS's training sequences, started from masks with typical errors, sped up, and with a few frames of
+Four kinds of video: DAVIS's training sequences, started from masks with typical errors, sped up, and with a few frames of
 another film cut in; clips in which a pasted object leaves and comes back (:mod:`tam_dist.evaluation.disappearance`),
-with objects from images that the segmentation model never learnt from, as its answers are judged as well; and crowds of things
-that look alike (:mod:`tam_dist.training.crowds`), several of them tracked. Of one object alone the model learnt that a mask
-with another object beside it is poor or that nothing is there, and emptied a quarter of all masks of crowds.
+with objects from images that the segmentation model never learnt from, as its answers are judged as well; crowds of things
+that look alike (:mod:`tam_dist.training.crowds`), several of them tracked; and real videos of several things, labelled on
+frames far apart. Of one object alone the model learnt that a mask with another object beside it is poor or that nothing is
+there, and emptied a quarter of all masks of crowds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tam_dist.tracking.spec import SessionSpec
 from tam_dist.training.clips import ClipSettings
 from tam_dist.training.crowds import crowd_clip
 from tam_dist.training.films import draw_cast
-from tam_dist.training.layers import Looks
+from tam_dist.training.layers import IGNORE, Looks
 from tam_dist.training.packed import PackedPictures
 from tam_dist.types import BoolArray, FloatArray, FrameChunk, Mask, Prompt, TrackedObject, UInt8Array
 
@@ -39,6 +40,7 @@ from tam_dist.types import BoolArray, FloatArray, FrameChunk, Mask, Prompt, Trac
 START_ERRORS = ("none", "dilate", "erode", "shift", "half", "blob")
 _LONGEST = 60
 _CROWD_FRAMES = 40
+_FEWEST = 4
 _CHUNK = 16
 
 
@@ -201,6 +203,19 @@ def crowd_videos(
             start[start == 1] = 0
             start[wrong & (start == 0)] = 1
         yield Video(f"crowd{seed}+{k}", clip.frames, truth, start)
+
+
+def labelled_videos(packed: PackedPictures) -> Iterator[Video]:
+    """The labelled frames alone of each sequence of at least :data:`_FEWEST`, all objects of its first one tracked."""
+    for name, (first, count) in zip(packed.names, packed.groups, strict=True):
+        pictures = [packed[i] for i in range(first, first + count)]
+        known = [k for k in np.unique(pictures[0].labels) if k not in (0, IGNORE)]
+        if count < _FEWEST or not known:
+            continue
+        number = np.zeros(256, np.uint8)
+        number[known] = np.arange(1, len(known) + 1)
+        truth = np.stack([number[picture.labels] for picture in pictures])
+        yield Video(f"sparse-{name}", np.stack([picture.image for picture in pictures]), truth, truth[0])
 
 
 def misdrawn(mask: BoolArray, error: str, rng: np.random.Generator) -> BoolArray:

@@ -15,6 +15,7 @@ from tam_dist.models.xmem.weights import load_network
 from tam_dist.tracking.quality.signals import SIGNALS
 from tam_dist.tracking.refinement.acceptance import Answer
 from tam_dist.tracking.session import Models
+from tam_dist.training.layers import Picture
 from tam_dist.training.packed import LabelledPicture, PictureGroup, pack
 from tam_dist.training.quality import cross_validate, fit_masks
 from tam_dist.training.quality_data import (
@@ -24,6 +25,7 @@ from tam_dist.training.quality_data import (
     MaskExample,
     Video,
     crowd_videos,
+    labelled_videos,
     misdrawn,
     observe,
 )
@@ -89,6 +91,17 @@ def test_every_predicted_frame_of_a_video_is_an_example() -> None:
     assert len(found.masks) == 11
     assert not found.answers
     assert np.mean([e.iou for e in found.masks]) > 0.5
+
+
+def test_of_a_sequence_the_objects_of_its_first_frame_are_tracked(tmp_path: Path) -> None:
+    labels = np.zeros((5, 240, 320), np.uint8)
+    labels[:, 20:80, 20:80], labels[:4, 120:200, 200:300], labels[2:, 150:200, 20:60], labels[:, :10] = 7, 3, 9, 255
+    frames = [LabelledPicture(Picture(np.zeros((240, 320, 3), np.uint8), each), ()) for each in labels]
+    packed = pack(iter([PictureGroup("cars", frames), PictureGroup("short", frames[:3])]), tmp_path / "p", short_side=320)
+    (video,) = labelled_videos(packed)
+    assert video.objects == [1, 2]
+    assert [set(np.unique(truth)) for truth in video.truth] == [{0, 1, 2}] * 4 + [{0, 2}]
+    assert np.array_equal(video.truth == 2, labels == 7)
 
 
 def test_every_object_of_a_crowd_is_an_example_by_its_own_truth(tmp_path: Path) -> None:
