@@ -48,7 +48,7 @@ def test_what_a_project_keeps_is_read_back_the_same() -> None:
         ("media.reader=ffmpeg", r"media\.reader must be one of auto, decord, pyav, not 'ffmpeg'"),
         ("runtime.precision=fp8", r"runtime\.precision must be one of auto, fp32, bf16, fp16"),
         ("propagation.key_batch=3", r"propagation\.key_batch \(3\) must divide tracking\.chunk_size \(16\)"),
-        ("propagation.min_working_frames=10", r"min_working_frames must be at least 2 and below"),
+        ("propagation.min_working_frames=20", r"min_working_frames must be at least 2 and below"),
         ("propagation.max_long_term_elements=5", r"max_long_term_elements must be above"),
         ("models.preset=oficial", r"no models preset 'oficial'; there are: embedded, official"),
         ("runtime.threads=100000", r"runtime\.threads must be a number from 0 to 1024, not 100000"),
