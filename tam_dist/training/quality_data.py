@@ -27,6 +27,7 @@ from tam_dist.tracking.alone import track_chunk
 from tam_dist.tracking.assessment import Observation
 from tam_dist.tracking.quality.model import Scores, weight_free
 from tam_dist.tracking.refinement.acceptance import Answer
+from tam_dist.tracking.resampling import resize_mask
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec
 from tam_dist.training.clips import ClipSettings
@@ -41,6 +42,7 @@ START_ERRORS = ("none", "dilate", "erode", "shift", "half", "blob")
 _LONGEST = 60
 _CROWD_FRAMES = 40
 _FEWEST = 4
+_COVERED = 0.5
 _CHUNK = 16
 
 
@@ -113,7 +115,7 @@ def observe(
     def watch(seen: Observation) -> None:
         for decision in seen.decisions:
             truth = video.truth[seen.number] == decision.object_id
-            before = mask_iou(decision.evidence.mask, truth)
+            before = mask_iou(decision.evidence.mask, resize_mask(truth, decision.evidence.mask.shape).numpy() > _COVERED)
             after = mask_iou(decision.answer.mask, truth)
             if truth.any():
                 examples.answers.append(AnswerExample(video.name, decision.measured, before, after))
