@@ -138,12 +138,13 @@ def main() -> None:
     segmenter = open_segmenter(configs[asked.modes[0]]) if init == "click" else None
     for sequence in find_sequences(asked.root, asked.year, asked.sequences):
         prompts = prompts_of(sequence, init, 3, segmenter)
+        known = len(tallies[asked.modes[0]].j)
         with tempfile.TemporaryDirectory() as folder:
             for mode, config in configs.items():
                 measure(sequence, prompts, config, Path(folder) / mode, tallies[mode])
             if asked.oracle:
                 bounds.append(bound(sequence, prompts, load_on, Path(folder) / "oracle"))
-        last = {mode: f"{(t.j[-1].mean() + t.f[-1].mean()) / 2:.3f}" for mode, t in tallies.items()}
+        last = {mode: f"{np.mean([t.j[known:], t.f[known:]]):.3f}" for mode, t in tallies.items()}
         print(sequence.name, json.dumps(last), flush=True)
     if bounds:
         print("oracle", round(float(np.mean(bounds)), 4))
