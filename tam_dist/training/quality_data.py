@@ -157,7 +157,7 @@ def real_videos(root: Path, names: Sequence[str], seed: int) -> Iterator[Video]:
     """Each sequence of a folder in DAVIS's layout once, with some start error, speed, and sometimes another film cut in."""
     rng = np.random.default_rng(seed)
     for k, name in enumerate(names):
-        frames, truth = _sequence(root, name)
+        frames, truth = read_sequence(root, name)
         first = int(rng.integers(0, max(1, len(frames) // 3)))
         chosen = list(range(first, len(frames), 1 + int(rng.integers(0, 3))))[:_LONGEST]
         shown, right = [frames[i] for i in chosen], [truth[i] for i in chosen]
@@ -165,7 +165,7 @@ def real_videos(root: Path, names: Sequence[str], seed: int) -> Iterator[Video]:
             continue
         start = misdrawn(right[0], str(rng.choice(START_ERRORS)), rng)
         if rng.random() < 0.35:
-            other, _ = _sequence(root, names[(k + 7) % len(names)])
+            other, _ = read_sequence(root, names[(k + 7) % len(names)])
             length, at = int(rng.integers(4, 14)), len(shown) // 2
             strange = [np.asarray(cv2.resize(f, shown[0].shape[1::-1]), np.uint8) for f in other[:length]]
             shown[at:at] = strange
@@ -179,7 +179,7 @@ def pasted_videos(root: Path, names: Sequence[str], sprites: Sequence[Sprite], s
     for k, sprite in enumerate(sprites):
         name = str(rng.choice(list(names)))
         plot = Plot(absence=int(rng.choice([5, 12, 25])), twin=k % 2 == 1)
-        clip = make_clip(_sequence(root, name)[0], sprite, plot, int(rng.integers(1 << 30)))
+        clip = make_clip(read_sequence(root, name)[0], sprite, plot, int(rng.integers(1 << 30)))
         yield Video(f"{name}+{k}", clip.frames, clip.object, clip.object[0])
 
 
@@ -246,7 +246,8 @@ def misdrawn(mask: BoolArray, error: str, rng: np.random.Generator) -> BoolArray
     return wrong if wrong.any() else mask
 
 
-def _sequence(root: Path, name: str) -> tuple[list[UInt8Array], list[BoolArray]]:
+def read_sequence(root: Path, name: str) -> tuple[list[UInt8Array], list[BoolArray]]:
+    """Frames (H, W, 3) and masks (H, W) of what is labelled, from ``JPEGImages/NAME`` and ``Annotations/NAME``."""
     frames = [np.asarray(Image.open(f).convert("RGB")) for f in sorted((root / "JPEGImages" / name).glob("*.jpg"))]
     masks = [np.asarray(Image.open(f)) > 0 for f in sorted((root / "Annotations" / name).glob("*.png"))]
     return frames, masks

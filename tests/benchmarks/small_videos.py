@@ -14,14 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 
 from tam_dist.config import load_config
 from tam_dist.evaluation.metrics import region_similarity
 from tam_dist.preparation import settle
 from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.session import TrackingSession
-from tam_dist.training.quality_data import Video, spec_of, track_video
+from tam_dist.training.quality_data import Video, read_sequence, spec_of, track_video
 
 LINES = (48, 96, 144)
 WAYS = ("propagation.enlarge=false", "propagation.enlarge=true")
@@ -29,8 +28,7 @@ WITHOUT_STEP_3 = ("refinement.mode=off", "refinement.presence=false")
 
 
 def reduced(root: Path, name: str, lines: int) -> Video:
-    frames = [np.asarray(Image.open(f).convert("RGB")) for f in sorted((root / "JPEGImages" / name).glob("*.jpg"))]
-    masks = [np.asarray(Image.open(f)) > 0 for f in sorted((root / "Annotations" / name).glob("*.png"))]
+    frames, masks = read_sequence(root, name)
     size = round(frames[0].shape[1] * lines / frames[0].shape[0]), lines
     small = [np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8) for frame in frames]
     truth = np.stack([cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5 for mask in masks])

@@ -168,7 +168,7 @@ def test_one_prompt_reaches_three_hundred_shots() -> None:
     assert len(borders) == 300
     cat = TrackedObject(1, "cat", (0, 0, 0))
     given = (Prompt("u", 0.0, "ann", 4010, "cat", Clicks((Click(3, 4),))),)
-    propagation = load_config(["propagation.enlarge=false"]).propagation
+    propagation = load_config().propagation
     spec = SessionSpec(64, 48, 25 * 300, 8, (cat,), given, propagation, direction="both", borders=borders)
     backward = [each for each in spec.passes if each.backward]
     assert [4010 // 8 in each.chunks for each in backward] == [True]
