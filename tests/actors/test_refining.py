@@ -34,7 +34,13 @@ def test_a_refiner_that_dies_while_asked_changes_no_bit(
     mode: str, namespace: str, clips: dict[Clip, Path], tmp_path: Path
 ) -> None:
     # The embedded models, as those of random weights refuse each other's masks. Every mask is poor, every better one taken.
-    settings = ["tracking.chunk_size=8", "refinement.threshold=1", "refinement.release=1", "refinement.margin=-1"]
+    settings = [
+        "propagation.enlarge=false",
+        "tracking.chunk_size=8",
+        "refinement.threshold=1",
+        "refinement.release=1",
+        "refinement.margin=-1",
+    ]
     config: Config = settle(load_config([*SHAPE, *settings, f"refinement.mode={mode}", "refinement.max_share=1"]))
     config = replace(config, cluster=replace(config.cluster, max_deaths_per_chunk=1000))
     for outcome in run_inline(projects(clips, tmp_path / "inline", config), config):

@@ -19,7 +19,7 @@ from tam_dist.models.runtime import operator_threads
 from tam_dist.running import run_inline
 from tests.actors.corpus import Clip, fingerprints, projects
 from tests.films import film
-from tests.tiny import write_frames
+from tests.tiny import moving_square, write_frames
 
 Fingerprints = dict[str, dict[str, str]]
 
@@ -54,6 +54,22 @@ def test_labels_are_bit_identical_to_the_run_without_ray(
     with_torch = [found for worker, found in stats.items() if worker.role in (Role.PROPAGATOR, Role.REFINER)]
     assert len(with_torch) >= propagators + 1
     assert {found.threads for found in with_torch} == {operator_threads(config.runtime)} == {2}
+
+
+def test_actors_calculate_in_bf16_as_the_run_without_ray_does(namespace: str, config: Config, tmp_path: Path) -> None:
+    """Torch keeps the precision of a calculation for each thread. One clip: processors without bf16 are slow at it."""
+    clip = Clip("bf16", 17, 48, 64, "mask")
+    videos = {clip: write_frames(tmp_path / "bf16", moving_square(clip.frames))}
+    used = replace(config, runtime=replace(config.runtime, precision="bf16"))
+    for outcome in run_inline(projects(videos, tmp_path / "inline", used), used):
+        outcome.raise_failure()
+    for outcome in run_on_ray(projects(videos, tmp_path / "ray", used), used, namespace=namespace):
+        outcome.raise_failure()
+    assert fingerprints(tmp_path / "ray") == fingerprints(tmp_path / "inline")
+    fp32 = replace(used, runtime=replace(used.runtime, precision="fp32"))
+    for outcome in run_inline(projects(videos, tmp_path / "fp32", fp32), fp32):
+        outcome.raise_failure()
+    assert fingerprints(tmp_path / "fp32") != fingerprints(tmp_path / "inline")
 
 
 def test_passes_that_run_at_once_give_the_bits_of_those_in_a_row(
