@@ -5,14 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
+from typing import cast
 
 from storage.location import Location
 from storage.manifest import MANIFEST
@@ -62,6 +66,9 @@ class RunExported:
             return ExitCode.DONE
         return ExitCode.SOME_FAILED if self.done or self.already else ExitCode.FAILED
 
+
+#: Seconds that exports under way have to clean up after themselves when they are interrupted.
+_PATIENCE = 10.0
 
 Runner = Callable[[Sequence[ExportJob]], Iterable[JobResult]]
 """Does jobs in any order and place, and gives each one's result as it comes."""
@@ -124,26 +131,52 @@ def in_processes(workers: int | None = None) -> Runner:
 
     def run(jobs: Sequence[ExportJob]) -> Iterator[JobResult]:
         children: set[BaseProcess] = set()
+        stopping = threading.Event()
         pool = ThreadPoolExecutor(min(workers or os.cpu_count() or 1, len(jobs)))
         try:
-            for future in as_completed([pool.submit(_in_a_process, job, children) for job in jobs]):
+            for future in as_completed([pool.submit(_in_a_process, job, children, stopping) for job in jobs]):
                 yield future.result()
         finally:  # also where the user has had enough: nothing more is begun, and what is under way cleans up after itself
+            stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for child in list(children):
-                with suppress(ProcessLookupError):
-                    os.kill(child.pid or 0, signal.SIGINT)
+                _send(child, signal.SIGINT)
+            for child in _still_running(children, _PATIENCE):  # one that hung took the command with it
+                _send(child, signal.SIGKILL)
             pool.shutdown()
 
     return run
 
 
-def _in_a_process(job: ExportJob, children: set[BaseProcess]) -> JobResult:
+def _still_running(children: set[BaseProcess], seconds: float) -> list[BaseProcess]:
+    """Those that have not ended after so long; returns as soon as all have."""
+    until = time.monotonic() + seconds
+    left = {child.sentinel: child for child in list(children)}
+    while left and (patience := until - time.monotonic()) > 0:
+        for ended in wait(list(left), patience):
+            del left[cast(int, ended)]
+    return list(left.values())
+
+
+def _send(child: BaseProcess, what: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(child.pid or 0, what)
+
+
+def _in_a_process(job: ExportJob, children: set[BaseProcess], stopping: threading.Event) -> JobResult:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(job, sender), daemon=True)
-    process.start()
+    # A Ctrl-C waits until the child can take it: one that came while its interpreter started ended in a traceback.
+    resource_tracker.ensure_running()  # which unblocks it in this thread, where a first child would do that
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()  # it inherits what is blocked
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     children.add(process)
+    if stopping.is_set():
+        _send(process, signal.SIGKILL)
     sender.close()
     try:
         result = receiver.recv()
@@ -158,8 +191,17 @@ def _in_a_process(job: ExportJob, children: set[BaseProcess]) -> JobResult:
 
 def _child(job: ExportJob, sender: Connection) -> None:
     with suppress(KeyboardInterrupt):  # Ctrl-C reaches all processes of a terminal
+        signal.signal(signal.SIGINT, _interrupt_once)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         sender.send(export_one(job))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sender.close()
+
+
+def _interrupt_once(_signal: int, _frame: FrameType | None) -> None:
+    """The terminal's Ctrl-C and the parent's come both: the second must not cut short what the first has to clean up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _same_export(place: Path, folder: bool, project: str, request: ExportRequest) -> bool:

@@ -51,3 +51,8 @@ def fastest(device: str) -> Precision:
             torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16")
         )
     return Precision.BF16 if able else Precision.FP32
+
+
+def chosen(name: str, device: str) -> Precision:
+    """The precision of a setting: "auto" is what suits this machine. Raises ValueError for what is no precision."""
+    return fastest(device) if name == "auto" else Precision(name)

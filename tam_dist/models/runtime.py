@@ -9,7 +9,7 @@ import torch
 
 from tam_dist.config import RuntimeConfig
 from tam_dist.errors import ResourceError
-from tam_dist.models.precision import Precision, fastest
+from tam_dist.models.precision import Precision, chosen
 
 #: Bytes of freed memory that glibc keeps for the next tensor rather than give back to the system.
 KEPT_BYTES = 1 << 30
@@ -49,7 +49,7 @@ def configure_torch(config: RuntimeConfig) -> torch.device:
 
 def precision_of(config: RuntimeConfig) -> Precision:
     """What the networks calculate with; "auto" is what suits this machine."""
-    return fastest(config.device) if config.precision == "auto" else Precision(config.precision)
+    return chosen(config.precision, config.device)
 
 
 def operator_threads(config: RuntimeConfig) -> int:

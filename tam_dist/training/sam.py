@@ -36,6 +36,7 @@ from tam_dist.training.image_data import (
     list_video_frames,
     make_training_image,
 )
+from tam_dist.training.mixed import mixed_precision
 from tam_dist.training.sam_init import align_positions
 from tam_dist.training.sam_losses import CLEAR, sam_loss
 from tam_dist.training.sam_prompts import draw_correction, draw_prompts
@@ -72,7 +73,8 @@ class Stage:
 class TrainingConfig:
     """``start``: small SAM weights to go on from, null: the ImageNet trunk, the rest random. ``single``: the share, 0..1, that
     the single mask, which answers when SAM is asked, has in the loss on one click's masks; the alternatives have the rest.
-    ``max_steps``: the schedule goes by steps and ends there. ``bf16``: encoder and decoder in bfloat16; losses stay float32."""
+    ``max_steps``: the schedule goes by steps and ends there. ``precision``: :func:`mixed_precision`, of
+    encoder and decoder."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: SmallSamConfig = field(default_factory=SmallSamConfig)
@@ -94,7 +96,7 @@ class TrainingConfig:
     start: str | None = None
     device: str = "cpu"
     threads: int = 1
-    bf16: bool = True
+    precision: str = "auto"
     seed: int = 0
     max_steps: int | None = None
 
@@ -105,6 +107,7 @@ class SamTrainer:
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
         self.device = torch.device(config.device)
+        self._precision = mixed_precision(config.precision, self.device)
         self.output = Path(config.output)
         torch.manual_seed(config.seed)
         self.sam = build_small_sam(config.model)
@@ -237,7 +240,7 @@ class SamTrainer:
         ).contiguous(memory_format=torch.channels_last)
 
     def _mixed(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
+        return self._precision.autocast(self.device)
 
     def _tensor(self, array: np.ndarray[Any, Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)

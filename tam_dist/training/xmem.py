@@ -26,6 +26,7 @@ from tam_dist.models.xmem.config import SMALL, XMemConfig
 from tam_dist.models.xmem.network import IMAGE_MEAN, IMAGE_STD, XMem
 from tam_dist.models.xmem.weights import load_network, save_network
 from tam_dist.training.identity_loss import matching_loss
+from tam_dist.training.mixed import mixed_precision
 from tam_dist.training.packed import PackedPictures
 from tam_dist.training.trunk import load_imagenet_trunk
 from tam_dist.training.video_data import ClipBatch, ClipSource, ClipStream, Library, split_objects
@@ -45,6 +46,7 @@ class Trainer:
 
     def __init__(self, settings: TrainingSettings, network: XMem, device: torch.device) -> None:
         self.settings, self.device = settings, device
+        self._precision = mixed_precision(settings.precision, device)
         self.network = network.to(device).train()
         # A step takes a tenth less on a CPU: depthwise convolutions want the channels last.
         cast(Any, self.network).to(memory_format=torch.channels_last)
@@ -83,7 +85,7 @@ class Trainer:
         remembered = [True] + [bool(x) for x in self._rng.random(frames.shape[1] - 1) < o.remember]
         forgetful = torch.from_numpy(self._rng.random(len(frames)) < o.forget_mask).to(self.device)
         first = split_objects(labels[:, 0], batch.objects)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
+        with self._precision.autocast(self.device):
             prediction = predict_clip(self.network, frames, first, remembered, top_k=o.top_k, forgetful=forgetful)
         losses = clip_loss(prediction, labels[:, 1:], hardest_share(self.progress, o.bootstrap))
         matching = matching_loss(prediction.features, instances)

@@ -68,7 +68,7 @@ class TrainingSettings:
     seed: int = MISSING
     device: str = MISSING
     threads: int = MISSING
-    bf16: bool = MISSING
+    precision: str = MISSING
     data: DataSettings = MISSING
     clips: ClipSettings = MISSING
     stages: list[Stage] = MISSING

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -98,6 +100,23 @@ def test_a_process_that_dies_takes_no_other_with_it(run_folder: Path, tmp_path: 
 
 def _dying_child(job: ExportJob, sender: object) -> None:
     sender.send(_killed(job))  # type: ignore[attr-defined]
+
+
+def test_an_export_that_does_not_end_is_ended(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "_child", _deaf_child)
+    monkeypatch.setattr(many, "_PATIENCE", 0.5)
+    jobs = [ExportJob(name, str(run_folder / name), str(tmp_path / name), ExportRequest("mot"), False) for name in "ac"]
+    results = iter(in_processes(2)(jobs))
+    assert next(results).name == "a"
+    results.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()
+
+
+def _deaf_child(job: ExportJob, sender: object) -> None:
+    """Of a process in which interrupts are held back still."""
+    if job.name == "c":
+        time.sleep(600)
+    sender.send(JobResult(job.name))  # type: ignore[attr-defined]
 
 
 #: It waits behind its first line: without, the other videos were at times done before the signal came.

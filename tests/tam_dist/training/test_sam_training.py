@@ -27,7 +27,7 @@ TINY = [f"model.{key}" for key in ("image_size=64", "embed_dim=16", "neck_blocks
     "model.mask_in_channels=4",
     "stages=[{start: 0.0, image_size: 64}]",
     "imagenet_trunk=false",
-    "bf16=false",
+    "precision=fp32",
 ]
 
 
@@ -190,8 +190,8 @@ def test_a_run_of_so_many_steps_can_be_made_again(stills: Path) -> None:
 @pytest.mark.skipif(fastest("cpu") is not Precision.BF16, reason="this processor does not calculate in bf16")
 def test_bf16_has_nearly_the_same_loss(stills: Path) -> None:
     losses = []
-    for bf16 in (False, True):
-        trainer = SamTrainer(config(stills, bf16=bf16, output=stills / str(bf16)))
+    for precision in ("fp32", "bf16"):
+        trainer = SamTrainer(config(stills, precision=precision, output=stills / precision))
         view = make_training_image(load_items(trainer.config.data)[:1], 64, 4, np.random.default_rng(0))
         assert view is not None
         resize_input(trainer.sam, 64)

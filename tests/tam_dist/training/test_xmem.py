@@ -33,7 +33,7 @@ def settings(root: Path, *more: str) -> TrainingSettings:
         "data.workers=0",
         "device=cpu",
         "threads=1",
-        "bf16=false",
+        "precision=fp32",
         "optimisation.max_iterations=4",
         "optimisation.trunk_frozen=0.5",
         "reports.log_every=2",
@@ -128,6 +128,9 @@ def test_weights_are_scored_on_what_the_configuration_holds_out(
 def test_mistakes_are_told_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match=r"optimisation\.speed"):
         load_settings(str(CONFIG), ["optimisation.speed=3"])
+    write_cache(tmp_path / "cache")
+    with pytest.raises(ConfigError, match="precision must be one of auto, fp32, bf16, not fp16"):
+        train(settings(tmp_path, "precision=fp16"), XMem(SMALL))
     assert main([]) == 2
     assert main([str(tmp_path / "none.yaml")]) == 2
     assert "none.yaml" in capsys.readouterr().err
