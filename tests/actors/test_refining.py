@@ -26,7 +26,7 @@ from tests.actors.corpus import Clip, fingerprints, projects, write_videos
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[Clip, Path]:
-    return write_videos(tmp_path_factory.mktemp("refined"), [Clip("a", 40, 96, 128, "mask"), Clip("b", 24, 64, 96, "mask")])
+    return write_videos(tmp_path_factory.mktemp("refined"), [Clip("a", 24, 96, 128, "mask"), Clip("b", 12, 64, 96, "mask")])
 
 
 @pytest.mark.parametrize("mode", ["on", pytest.param("deferred", marks=pytest.mark.slow)])
