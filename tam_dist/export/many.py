@@ -141,7 +141,7 @@ def in_processes(workers: int | None = None) -> Runner:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in list(children):
                 _send(child, signal.SIGINT)
-            for child in _still_running(children, _PATIENCE):  # one that hung took the command with it
+            for child in _still_running(children, _PATIENCE):  # the command ends whatever hangs
                 _send(child, signal.SIGKILL)
             pool.shutdown()
 
@@ -191,7 +191,8 @@ def _in_a_process(job: ExportJob, children: set[BaseProcess], stopping: threadin
 
 def _child(job: ExportJob, sender: Connection) -> None:
     with suppress(KeyboardInterrupt):  # Ctrl-C reaches all processes of a terminal
-        signal.signal(signal.SIGINT, _interrupt_once)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a script's background, where nothing interrupts
+            signal.signal(signal.SIGINT, _interrupt_once)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         sender.send(export_one(job))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -121,8 +121,10 @@ def _deaf_child(job: ExportJob, sender: object) -> None:
 
 #: It waits behind its first line: without, the other videos were at times done before the signal came.
 _INTERRUPTED = """
-import sys, time
+import signal, sys, time
 from tam_dist.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in a shell's background inherit that it is ignored
 
 write, told = sys.stderr.write, []
 
