@@ -191,7 +191,7 @@ def _in_a_process(job: ExportJob, children: set[BaseProcess], stopping: threadin
 
 def _child(job: ExportJob, sender: Connection) -> None:
     with suppress(KeyboardInterrupt):  # Ctrl-C reaches all processes of a terminal
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a script's background, where nothing interrupts
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # it is ignored in a script's background
             signal.signal(signal.SIGINT, _interrupt_once)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         sender.send(export_one(job))

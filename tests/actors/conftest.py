@@ -23,7 +23,7 @@ SHAPE = (
     "cluster.decoders=2",
     "cluster.writers=2",
     "runtime.threads=4",  # two for an operator, unlike the one that Ray gives an actor by default
-    "runtime.precision=fp32",  # bf16 is nine times slower where the processor lacks it, and these tests took half of all time
+    "runtime.precision=fp32",  # bf16 takes up to nine times as long where the processor lacks it
 )
 
 
