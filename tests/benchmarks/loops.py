@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from tam_dist.config import Config, PropagationConfig
 from tam_dist.models.precision import Precision
 from tam_dist.models.xmem import memory
 from tam_dist.models.xmem.inference import InferenceCore
-from tam_dist.models.xmem.matching import Affinity, Query, similarity
+from tam_dist.models.xmem.matching import Affinity, Query, Reading, similarity
 from tam_dist.tracking.resampling import label_map, resize_frames, resize_mask
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec, propagation_size
@@ -77,19 +78,21 @@ def plain_fps(frames: UInt8Array, masks: list[BoolArray], propagation: Propagati
 @contextmanager
 def dense_matching() -> Iterator[None]:
     """Memory is read as in the official code: the whole similarity matrix, a dense affinity with zeros outside the top k."""
-    sparse, memory.match = memory.match, _dense_match
-    try:
+    with patch.object(memory, "Reading", _DenseReading):
         yield
-    finally:
-        memory.match = sparse
 
 
-def _dense_match(key: torch.Tensor, shrinkage: torch.Tensor, query: Query, *, top_k: int, block: int) -> Affinity:
-    scores = similarity(key, shrinkage, query)
-    top, index = scores.topk(min(top_k, len(key)), dim=1)
-    weight = torch.softmax(top, dim=1)
-    found = Affinity(index, weight, top[:, 0])
-    dense = torch.zeros_like(scores).scatter_(1, index, weight)
-    object.__setattr__(found, "readout", lambda values: dense @ values)
-    object.__setattr__(found, "usage", lambda elements: dense.sum(0))
-    return found
+class _DenseReading(Reading):
+    def __init__(self, key: torch.Tensor, shrinkage: torch.Tensor, query: Query, *, top_k: int, block: int) -> None:
+        super().__init__(key, shrinkage, query, top_k=top_k, block=block)
+        self._query, self._top_k = query, min(top_k, len(key))
+
+    def result(self) -> Affinity:
+        scores = similarity(*self._read, self._query)
+        top, index = scores.topk(self._top_k, dim=1)
+        weight = torch.softmax(top, dim=1)
+        found = Affinity(index, weight, top[:, 0])
+        dense = torch.zeros_like(scores).scatter_(1, index, weight)
+        object.__setattr__(found, "readout", lambda values: dense @ values)
+        object.__setattr__(found, "usage", lambda elements: dense.sum(0))
+        return found

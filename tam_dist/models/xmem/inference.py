@@ -7,8 +7,8 @@ on by a frame. Between the two a session may wait for SAM as long as it likes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,8 +18,10 @@ from torch import Tensor
 from tam_dist.config import PropagationConfig
 from tam_dist.models.precision import Precision
 from tam_dist.models.xmem.frames import EncodedFrame, Padding
+from tam_dist.models.xmem.matching import Reading
 from tam_dist.models.xmem.memory import GroupMemory, Match, MemoryFrame
 from tam_dist.models.xmem.network import XMem, aggregate, normalise
+from tam_dist.models.xmem.prediction import MatchEvidence, PendingState, Prediction
 
 __all__ = ["EncodedFrame", "InferenceCore", "MatchEvidence", "Prediction"]
 
@@ -29,57 +31,6 @@ _COVERED = 0.5
 _CELL = 16
 
 
-@dataclass(frozen=True, eq=False)
-class MatchEvidence:
-    """How well memory knows what it sees, per object and 16x16 cell of the padded frame, float32 (n, H/16, W/16).
-
-    ``foreground``: the share of the cell's affinity that falls on the object in remembered frames, 0..1; a mask that memory
-    contradicts here is doubtful. ``similarity``: that of the best match, at most about 0; far below its usual level the cell
-    shows something never seen.
-    """
-
-    foreground: Tensor
-    similarity: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """Masks of one frame from memory alone.
-
-    Rows of ``probabilities`` and ``logits``, float32 (n+1, h, w), are the background and ``object_ids`` in order;
-    probabilities sum to 1. ``pending`` is what :meth:`InferenceCore.update` commits.
-    """
-
-    object_ids: tuple[int, ...]
-    probabilities: Tensor
-    logits: Tensor
-    evidence: MatchEvidence
-    pending: PendingState
-
-    def without(self, absent: frozenset[int], padding: Padding) -> Prediction:
-        """The same frame with some of the objects left out of it; the others may take their place."""
-        rows = [row for row, i in enumerate(self.object_ids) if i in absent]
-        if not rows:
-            return self
-        independent = self.pending.independent.clone()
-        independent[rows] = 0
-        logits, probabilities = aggregate(independent)
-        pending = replace(self.pending, probabilities=probabilities, independent=independent)
-        return replace(self, probabilities=padding.crop(probabilities), logits=padding.crop(logits), pending=pending)
-
-
-@dataclass(frozen=True, eq=False)
-class PendingState:
-    """``probabilities`` padded (n+1, H, W), ``independent`` (n, H, W) before objects compete; ``hidden`` (1, n, Ch, H/16,
-    W/16); ``matches``, one for each group.
-    """
-
-    probabilities: Tensor
-    independent: Tensor
-    hidden: Tensor
-    matches: tuple[Match, ...]
-
-
 @dataclass(frozen=True)
 class _Due:
     """What happens on a frame: it enters memory; the hidden state is updated from its value (deep), by the decoder, or not."""
@@ -87,6 +38,14 @@ class _Due:
     memory: bool
     deep_update: bool
     decoder_update: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Foreseen:
+    """Readings of the groups' memories for a frame, begun before its turn."""
+
+    frame: EncodedFrame
+    readings: Mapping[GroupMemory, Reading]
 
 
 @dataclass(eq=False)
@@ -114,6 +73,7 @@ class InferenceCore:
         self._time = -1
         self._last_memory = 0
         self._last_deep = -config.deep_update_every
+        self._foreseen: _Foreseen | None = None
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -149,6 +109,21 @@ class InferenceCore:
         return encoded
 
     @torch.inference_mode()
+    def foresee(self, frame: EncodedFrame, wanted: Callable[[], bool]) -> None:
+        """Read memory for the frame after the one under way, in another thread than that one's, as long as it is ``wanted``.
+
+        :meth:`predict` goes on from there, with the same result. Nothing is read where the frame under way enters memory: what
+        memory holds now is not what the next one is matched with.
+        """
+        if self._due(self._time + 1, supplied=False, end=False).memory:
+            return
+        key, selection = frame.features.key[0], frame.features.selection[0]
+        readings = {group.memory: group.memory.read(key, selection) for group in tuple(self._groups) if group.memory.written}
+        self._foreseen = _Foreseen(frame, readings)
+        for reading in readings.values():
+            reading.work(wanted)
+
+    @torch.inference_mode()
     def predict(
         self, frame: EncodedFrame, *, prompted: bool = False, end: bool = False, absent: frozenset[int] = frozenset()
     ) -> Prediction:
@@ -159,7 +134,10 @@ class InferenceCore:
         if self._hidden is None:
             raise RuntimeError("no object is tracked yet")
         features = frame.features
-        matches = tuple(g.memory.match(features.key[0], features.selection[0]) for g in self._groups)
+        foreseen, self._foreseen = self._foreseen, None
+        begun = foreseen.readings if foreseen is not None and foreseen.frame is frame else {}
+        key, selection = features.key[0], features.selection[0]
+        matches = tuple(g.memory.match(key, selection, begun.get(g.memory)) for g in self._groups)
         readout = torch.cat([m.readout for m in matches]).unsqueeze(0)
         due = self._due(self._time + 1, supplied=prompted, end=end)
         with self._precision.autocast(self._device):  # not distances of keys, which need all of float32's digits

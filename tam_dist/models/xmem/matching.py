@@ -8,6 +8,8 @@ column are zero. Here the similarity exists for one block of queries at a time a
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -77,22 +79,74 @@ def _query_factors(query: Query) -> Tensor:
     return torch.cat([query.selection, -2 * selected, (selected * query.key).sum(1, keepdim=True)], 1)
 
 
-def match(key: Tensor, shrinkage: Tensor, query: Query, *, top_k: int, block: int) -> Affinity:
-    """Each position's ``top_k`` most similar elements (all, where there are fewer) and the softmax over them.
+class Reading:
+    """One read of memory, in blocks of positions that several threads may take turns at: each block is one thread's, and
+    which thread's changes nothing.
 
-    The softmax subtracts the maximum; official XMem does not and gives NaN where even the best similarity is under about -87.
+    ``key`` (N, Ck) and ``shrinkage`` (N,) are those of memory, ``block`` the positions of ``query`` that are matched at once.
     """
-    positions, count = len(query.key), min(top_k, len(key))
-    elements, queries = _element_factors(key, shrinkage).T, _query_factors(query)
-    scores = key.new_empty(min(block, positions), len(key))  # one for all blocks: fresh pages cost more than the product
-    indices, weights, best = [], [], []
-    for start in range(0, positions, block):
-        rows = queries[start : start + block]
-        top, index = torch.mm(rows, elements, out=scores[: len(rows)]).topk(count, dim=1)
-        indices.append(index)
-        weights.append(torch.softmax(top, dim=1))
-        best.append(top[:, 0])
-    return Affinity(torch.cat(indices), torch.cat(weights), torch.cat(best))
+
+    def __init__(self, key: Tensor, shrinkage: Tensor, query: Query, *, top_k: int, block: int) -> None:
+        self._read = key, shrinkage
+        self._elements, self._queries = _element_factors(key, shrinkage).T, _query_factors(query)
+        self._count, self._block = min(top_k, len(key)), block
+        self._starts = range(0, len(query.key), block)
+        self._taken = 0
+        self._found: dict[int, tuple[Tensor, Tensor]] = {}  # by a block's first position: (index, similarity), best first
+        self._failure: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def is_of(self, key: Tensor, shrinkage: Tensor) -> bool:
+        """Whether these very tensors are being read."""
+        return self._read[0] is key and self._read[1] is shrinkage
+
+    def work(self, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Match blocks that nobody has taken, until there is none left or it is no longer ``wanted``."""
+        scores = None  # one for all blocks: fresh pages cost more than the product
+        while wanted() and (start := self._take()) is not None:
+            try:
+                rows = self._queries[start : start + self._block]
+                if scores is None:
+                    scores = rows.new_empty(len(rows), self._elements.shape[1])
+                top, index = torch.mm(rows, self._elements, out=scores[: len(rows)]).topk(self._count, dim=1)
+            except BaseException as error:
+                self._note(start, error)
+                raise
+            self._note(start, (index, top))
+
+    def result(self) -> Affinity:
+        """Each position's ``top_k`` most similar elements (all, where there are fewer) and the softmax over them.
+
+        Takes part in what is left, then waits for what others have taken. The softmax subtracts the maximum; official XMem does
+        not and gives NaN where even the best similarity is under about -87.
+        """
+        self.work()
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure is not None or len(self._found) == len(self._starts))
+        if self._failure is not None:
+            raise self._failure
+        index, top = (torch.cat(parts) for parts in zip(*(self._found[start] for start in self._starts), strict=True))
+        return Affinity(index, torch.softmax(top, dim=1), top[:, 0])
+
+    def _take(self) -> int | None:
+        with self._changed:
+            if self._failure is not None or self._taken == len(self._starts):
+                return None
+            self._taken += 1
+            return self._starts[self._taken - 1]
+
+    def _note(self, start: int, outcome: tuple[Tensor, Tensor] | BaseException) -> None:
+        with self._changed:
+            if isinstance(outcome, BaseException):
+                self._failure = outcome
+            else:
+                self._found[start] = outcome
+            self._changed.notify_all()
+
+
+def match(key: Tensor, shrinkage: Tensor, query: Query, *, top_k: int, block: int) -> Affinity:
+    """A whole :class:`Reading` at once."""
+    return Reading(key, shrinkage, query, top_k=top_k, block=block).result()
 
 
 def full_affinity(key: Tensor, shrinkage: Tensor, query: Query) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tam_dist.config import PropagationConfig
-from tam_dist.models.xmem.matching import Affinity, Query, full_affinity, match
+from tam_dist.models.xmem.matching import Affinity, Query, Reading, full_affinity
 from tam_dist.models.xmem.memory_store import ElementStore
 
 logger = logging.getLogger(__name__)
@@ -95,6 +95,11 @@ class GroupMemory:
         return self._long, total - self._long - self._permanent, self._permanent
 
     @property
+    def written(self) -> bool:
+        """Whether there is anything to read."""
+        return self._elements is not None
+
+    @property
     def elements(self) -> ElementStore:
         """All elements, long-term ones first, then working, then permanent ones."""
         if self._elements is None:
@@ -103,11 +108,21 @@ class GroupMemory:
 
     # --- reading -------------------------------------------------------------------------------------------------------
 
-    def match(self, key: Tensor, selection: Tensor) -> Match:
-        """Read memory for a frame's ``key`` and ``selection`` (Ck, h, w). Changes nothing."""
-        elements, size = self.elements, key.shape[-2:]
+    def read(self, key: Tensor, selection: Tensor) -> Reading:
+        """Memory as it is now, to be read for a frame's ``key`` and ``selection`` (Ck, h, w); from any thread."""
+        elements, config = self.elements, self._config
         query = Query(as_rows(key), as_rows(selection))
-        found = match(elements.key, elements.shrinkage, query, top_k=self._config.top_k, block=self._config.query_block)
+        return Reading(elements.key, elements.shrinkage, query, top_k=config.top_k, block=config.query_block)
+
+    def match(self, key: Tensor, selection: Tensor, begun: Reading | None = None) -> Match:
+        """Read memory for a frame's ``key`` and ``selection`` (Ck, h, w). Changes nothing.
+
+        A reading that was ``begun`` for the frame before is gone on with, unless memory has changed since.
+        """
+        elements, size = self.elements, key.shape[-2:]
+        if begun is None or not begun.is_of(elements.key, elements.shrinkage):
+            begun = self.read(key, selection)
+        found = begun.result()
         values = found.readout(elements.value.flatten(1)).view(*size, *elements.value.shape[1:]).permute(2, 3, 0, 1)
         known = values[:, :-1]
         if self._gaps:

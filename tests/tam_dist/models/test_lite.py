@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tam_dist.errors import WeightsError
-from tam_dist.models.lite import LiteTrunk, ScaledConv2d, same_padding
+from tam_dist.models.lite import LiteTrunk, ScaledConv2d
 from tam_dist.training.trunk import load_imagenet_trunk
 
 
@@ -22,12 +22,19 @@ def test_strides_and_channels(height: int, width: int) -> None:
         assert feature.shape == (2, channels, -(-height // stride), -(-width // stride))
 
 
-@pytest.mark.parametrize("size", [7, 8, 9, 32, 33])
+@pytest.mark.parametrize(("height", "width"), [(8, 10), (7, 9), (8, 9), (33, 32)])
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_same_padding_gives_the_promised_size(size: int, kernel: int) -> None:
-    before, after = same_padding(size, kernel, 2)
-    assert 0 <= after - before <= 1
-    assert (size + before + after - kernel) // 2 + 1 == -(-size // 2)
+def test_padding_is_what_the_published_weights_were_trained_with(height: int, width: int, kernel: int) -> None:
+    torch.manual_seed(0)
+    layer, x = ScaledConv2d(4, 4, kernel, 2, groups=4), torch.randn(1, 4, height, width)
+
+    def same(size: int) -> tuple[int, int]:
+        total = (-(-size // 2) - 1) * 2 + kernel - size
+        return total // 2, total - total // 2
+
+    expected = F.conv2d(F.pad(x, (*same(width), *same(height))), layer.weight, stride=2, groups=4)
+    assert expected.shape[-2:] == (-(-height // 2), -(-width // 2))
+    torch.testing.assert_close(layer(x), expected)
 
 
 def test_scaled_convolution_is_convolution_then_frozen_normalisation() -> None:

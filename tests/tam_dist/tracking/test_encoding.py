@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -34,6 +35,29 @@ def test_every_frame_is_encoded_once_and_all_but_the_first_ahead(network: XMem) 
     plain = ChunkEncoder(Recorded(network), CHUNK, (32, 48), batch=1, ahead=False)
     for offset, frame in enumerate(found):
         assert torch.equal(frame.features.key, plain.frame(offset).features.key)
+
+
+def test_memory_is_read_ahead_until_the_frame_is_asked_for(network: XMem) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    class Reading(Recorded):
+        def foresee(self, frame: EncodedFrame, wanted: Callable[[], bool]) -> None:
+            if ended.is_set():
+                return
+            self.calls.append((0, threading.current_thread().name.partition("_")[0]))
+            begun.set()
+            while wanted():
+                pass
+            ended.set()
+
+    core = Reading(network)
+    encoder = ChunkEncoder(core, CHUNK, (32, 48), batch=1, ahead=True)
+    encoder.frame(0)
+    assert begun.wait(60)
+    assert not ended.is_set()
+    encoder.frame(1)
+    assert ended.wait(60)
+    assert core.calls[:3] == [(1, "MainThread"), (1, "encode"), (0, "encode")]
 
 
 def test_the_thread_takes_over_the_number_of_operator_threads(network: XMem) -> None:

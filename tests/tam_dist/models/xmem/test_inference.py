@@ -221,6 +221,46 @@ def test_an_earlier_frame_is_remembered_anew_without_moving_on(network: XMem) ->
     assert clock["clock"] == then["clock"]
 
 
+@settings(deadline=None, max_examples=10)
+@given(st.lists(st.integers(0, 3), min_size=9, max_size=9), st.integers(0, 9))
+def test_memory_read_ahead_changes_no_bit(network: XMem, blocks: list[int], removed: int) -> None:
+    """Wherever reading ahead is broken off, and whatever has become of memory before the frame's turn."""
+    frames, config = video(10), dataclasses.replace(CONFIG, query_block=6, mem_every=3)
+    cores = [InferenceCore(network, config, device=CPU) for _ in range(2)]
+    encoded = cores[0].encode(frames)
+    for core in cores:
+        core.step(encoded[0], {1: box(4), 2: box(30)})
+    for t in range(1, 10):
+        if t == removed:
+            for core in cores:
+                core.remove_object(1)
+        left = iter(range(blocks[t - 1]))
+        if t + 1 < 10:
+            prediction = cores[1].predict(encoded[t])
+            cores[1].foresee(encoded[t + 1], lambda left=left: next(left, None) is not None)  # type: ignore[misc]
+            ahead = cores[1].update(encoded[t], prediction, {})
+        else:
+            ahead = cores[1].step(encoded[t])
+        assert torch.equal(ahead, cores[0].step(encoded[t]))
+
+
+def test_memory_is_read_ahead_unless_it_is_about_to_change(network: XMem) -> None:
+    core, asked = InferenceCore(network, dataclasses.replace(CONFIG, mem_every=3), device=CPU), []
+
+    def wanted() -> bool:
+        asked.append(core.memory_sizes)
+        return False
+
+    encoded = core.encode(video(5))
+    core.foresee(encoded[0], wanted)  # nothing is tracked yet
+    core.step(encoded[0], {1: box(4)})
+    for t in (1, 2, 3):
+        before = len(asked)
+        core.foresee(encoded[t + 1], wanted)  # while frame t is under way
+        assert len(asked) - before == (0 if t == 3 else 1)  # the third enters memory
+        core.step(encoded[t])
+
+
 def test_given_masks_win(network: XMem) -> None:
     core = InferenceCore(network, CONFIG, device=CPU)
     outputs = track(core, video(3), {0: {1: box(4)}, 2: {2: box(10)}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tam_dist.models.xmem.matching import Affinity, Query, full_affinity, match, similarity
+from tam_dist.models.xmem.matching import Affinity, Query, Reading, full_affinity, match, similarity
 from tam_dist.models.xmem.memory import as_rows
 from tests.tam_dist.models.xmem.conftest import Golden
 
@@ -102,6 +103,34 @@ def test_blocks_do_not_matter(problem: tuple[Tensor, Tensor, Query, Tensor], blo
     parts = match(key, shrinkage, query, top_k=len(key), block=block)
     torch.testing.assert_close(parts.readout(values), whole.readout(values), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(parts.usage(len(key)), whole.usage(len(key)), rtol=1e-3, atol=1e-3)
+
+
+@settings(deadline=None, max_examples=20)
+@given(problems(), st.integers(1, 10), st.integers(0, 40))
+def test_blocks_that_another_thread_has_read_change_no_bit(
+    problem: tuple[Tensor, Tensor, Query, Tensor], block: int, blocks: int
+) -> None:
+    key, shrinkage, query, _ = problem
+    reading, left = Reading(key, shrinkage, query, top_k=5, block=block), iter(range(blocks))
+    other = threading.Thread(target=reading.work, args=(lambda: next(left, None) is not None,))
+    other.start()
+    found = reading.result()  # takes part while the other is at it
+    other.join()
+    alone = match(key, shrinkage, query, top_k=5, block=block)
+    assert torch.equal(found.index, alone.index)
+    assert torch.equal(found.weight, alone.weight)
+    assert torch.equal(found.best, alone.best)
+
+
+def test_what_fails_in_another_thread_is_told_to_who_waits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    key = torch.randn(6, 4, generator=generator)
+    wrong = Query(torch.randn(5, 3, generator=generator), torch.ones(5, 3))  # of another width
+    reading = Reading(key, torch.ones(6), wrong, top_k=2, block=2)
+    with pytest.raises(RuntimeError, match="shapes"):
+        reading.work()
+    with pytest.raises(RuntimeError, match="shapes"):
+        reading.result()
 
 
 def test_sums_have_the_same_bits_with_any_number_of_threads() -> None:
