@@ -38,14 +38,21 @@ class ChunkEncoder:
         first = offset - offset % self._batch
         if first != self._first:
             follows = self._next is not None and first == self._first + self._batch
-            self._encoded = self._next.result() if self._next is not None and follows else self._encode(first)
-            self._first = first
-            following = first + self._batch
-            wanted = self._ahead and following < len(self._chunk.frames)
-            self._next = _encoding_thread().submit(self._encode_in_thread, following) if wanted else None
-            if self._next is not None:
-                _encoding_thread().submit(self._read_ahead, self._next, following)
+            here, self._first = self._next if follows else None, first
+            if here is not None:
+                self._encoded = here.result()
+            self._next = self._begin(first + self._batch)  # where this one is still to be encoded, both are at once
+            if here is None:
+                self._encoded = self._encode(first)
         return self._encoded[offset - first]
+
+    def _begin(self, first: int) -> Future[list[EncodedFrame]] | None:
+        """Encode the batch at ``first`` in the thread, then read memory for it; None where there is no such batch."""
+        if not self._ahead or first >= len(self._chunk.frames):
+            return None
+        encoding = _encoding_thread().submit(self._encode_in_thread, first)
+        _encoding_thread().submit(self._read_ahead, encoding, first)
+        return encoding
 
     def _encode_in_thread(self, first: int) -> list[EncodedFrame]:
         """OpenMP's number of threads is each thread's own; this one may have been started for another configuration."""

@@ -31,7 +31,7 @@ def test_every_frame_is_encoded_once_and_all_but_the_first_ahead(network: XMem) 
     core = Recorded(network)
     encoder = ChunkEncoder(core, CHUNK, (32, 48), batch=1, ahead=True)
     found = [encoder.frame(offset) for offset in range(5)]
-    assert core.calls == [(1, "MainThread")] + [(1, "encode")] * 4
+    assert sorted(core.calls) == [(1, "MainThread")] + [(1, "encode")] * 4  # the first and the second at the same time
     plain = ChunkEncoder(Recorded(network), CHUNK, (32, 48), batch=1, ahead=False)
     for offset, frame in enumerate(found):
         assert torch.equal(frame.features.key, plain.frame(offset).features.key)
@@ -57,7 +57,7 @@ def test_memory_is_read_ahead_until_the_frame_is_asked_for(network: XMem) -> Non
     assert not ended.is_set()
     encoder.frame(1)
     assert ended.wait(60)
-    assert core.calls[:3] == [(1, "MainThread"), (1, "encode"), (0, "encode")]
+    assert [call for call in core.calls if call[1] == "encode"][:2] == [(1, "encode"), (0, "encode")]
 
 
 def test_the_thread_takes_over_the_number_of_operator_threads(network: XMem) -> None:
