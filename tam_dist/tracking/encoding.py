@@ -37,13 +37,10 @@ class ChunkEncoder:
         """The frame at ``offset`` in the chunk; offsets are asked for in rising order."""
         first = offset - offset % self._batch
         if first != self._first:
-            follows = self._next is not None and first == self._first + self._batch
-            here, self._first = self._next if follows else None, first
-            if here is not None:
-                self._encoded = here.result()
-            self._next = self._begin(first + self._batch)  # where this one is still to be encoded, both are at once
-            if here is None:
-                self._encoded = self._encode(first)
+            begun = self._next if first == self._first + self._batch else None
+            self._first = first  # nothing more is read ahead for it
+            self._next = self._begin(first + self._batch)  # before a first batch is encoded here: both at once
+            self._encoded = self._encode(first) if begun is None else begun.result()
         return self._encoded[offset - first]
 
     def _begin(self, first: int) -> Future[list[EncodedFrame]] | None:

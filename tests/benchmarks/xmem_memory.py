@@ -21,7 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tam_dist.config import load_config
-from tam_dist.models.xmem.matching import Query, match, similarity
+from tam_dist.models.xmem.matching import Query, Reading, similarity
 
 KEY_DIM, VALUE_DIM = 64, 512
 
@@ -56,7 +56,7 @@ def read(problem: Problem, block: int | None) -> tuple[float, float, float]:
         affinity = torch.zeros_like(scores).scatter_(1, index, torch.softmax(top, 1))
         usage, readout = affinity.sum(0), affinity @ value
     else:
-        found = match(key, shrinkage, query, top_k=30, block=block)
+        found = Reading(key, shrinkage, query, top_k=30, block=block).result()
         usage, readout = found.usage(len(key)), found.readout(value)
     assert len(usage) == problem.elements
     added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

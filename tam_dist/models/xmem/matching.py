@@ -144,11 +144,6 @@ class Reading:
             self._changed.notify_all()
 
 
-def match(key: Tensor, shrinkage: Tensor, query: Query, *, top_k: int, block: int) -> Affinity:
-    """A whole :class:`Reading` at once."""
-    return Reading(key, shrinkage, query, top_k=top_k, block=block).result()
-
-
 def full_affinity(key: Tensor, shrinkage: Tensor, query: Query) -> Tensor:
     """Dense (Q, N) softmax over all elements, for the few queries of a consolidation."""
     return torch.softmax(similarity(key, shrinkage, query), dim=1)

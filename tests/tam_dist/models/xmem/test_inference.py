@@ -248,11 +248,12 @@ def test_memory_is_read_ahead_unless_it_is_about_to_change(network: XMem) -> Non
     core, asked = InferenceCore(network, dataclasses.replace(CONFIG, mem_every=3), device=CPU), []
 
     def wanted() -> bool:
-        asked.append(core.memory_sizes)
+        asked.append(True)
         return False
 
     encoded = core.encode(video(5))
-    core.foresee(encoded[0], wanted)  # nothing is tracked yet
+    core.foresee(encoded[0], wanted)
+    assert not asked  # nothing is tracked yet
     core.step(encoded[0], {1: box(4)})
     for t in (1, 2, 3):
         before = len(asked)

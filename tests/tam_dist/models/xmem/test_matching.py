@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tam_dist.models.xmem.matching import Affinity, Query, Reading, full_affinity, match, similarity
+from tam_dist.models.xmem.matching import Affinity, Query, Reading, full_affinity, similarity
 from tam_dist.models.xmem.memory import as_rows
 from tests.tam_dist.models.xmem.conftest import Golden
 
@@ -24,6 +24,10 @@ def units(golden: Golden) -> dict[str, Tensor]:
 def stored(units: dict[str, Tensor], name: str) -> Tensor:
     """Rows of the two remembered frames."""
     return torch.cat([as_rows(units[f"{name}_{i}"][0]) for i in range(2)])
+
+
+def match(key: Tensor, shrinkage: Tensor, query: Query, *, top_k: int, block: int) -> Affinity:
+    return Reading(key, shrinkage, query, top_k=top_k, block=block).result()
 
 
 def dense(affinity: Affinity, elements: int) -> Tensor:
