@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tam_dist.errors import TamDistError
+from tam_dist.errors import ConfigError, TamDistError
 from tam_dist.models.lite import LiteTrunk
 from tam_dist.models.xmem.config import SMALL, XMemConfig
 from tam_dist.models.xmem.network import IMAGE_MEAN, IMAGE_STD, XMem
@@ -39,6 +40,9 @@ from tam_dist.training.xmem_settings import (
     load_settings,
 )
 from tam_dist.training.xmem_validate import HeldOut, validate
+
+#: Of the embedded network, those that the trunk does not settle.
+_WIDTHS = ("f16_dim", "key_dim", "value_dim", "hidden_dim", "g16_dim", "g8_dim", "g4_dim", "update_dim")
 
 
 class Trainer:
@@ -191,6 +195,16 @@ def new_network(config: XMemConfig = SMALL, trunk_weights: str | None = None) ->
     return network
 
 
+def _first_network(settings: TrainingSettings) -> XMem:
+    if unknown := settings.widths.keys() - _WIDTHS:
+        raise ConfigError(f"The training setting widths has no {sorted(unknown)[0]}; it takes {', '.join(_WIDTHS)}.")
+    if settings.start is None:
+        return new_network(replace(SMALL, **settings.widths))  # type: ignore[arg-type]
+    if settings.widths:
+        raise ConfigError("The training setting widths is for a network from the start (start=null); weights have their own.")
+    return load_network(Path(settings.start)).float().requires_grad_()
+
+
 def _trunk(network: XMem) -> LiteTrunk:
     return cast(LiteTrunk, network.key_encoder.trunk)
 
@@ -215,7 +229,7 @@ def train(settings: TrainingSettings, network: XMem | None = None) -> XMem:
     library = Library(Path(data.cache), data.stills, data.videos, data.held_out)
     held_out = load_held_out(Path(data.cache), settings.validation)
     if network is None:
-        network = load_network(Path(settings.start)).float().requires_grad_() if settings.start else new_network()
+        network = _first_network(settings)
     trainer = Trainer(settings, network, device)
     log = Log(out / "log.jsonl")
     if trainer.resume(out):

@@ -65,6 +65,7 @@ class ReportSettings:
 class TrainingSettings:
     out: str = MISSING
     start: str | None = MISSING
+    widths: dict[str, int] = MISSING
     seed: int = MISSING
     device: str = MISSING
     threads: int = MISSING

@@ -125,6 +125,19 @@ def test_weights_are_scored_on_what_the_configuration_holds_out(
     assert score.main([str(config)]) == 2
 
 
+def test_widths_are_settings_of_a_network_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xmem, "load_imagenet_trunk", lambda *_: None)
+    write_cache(tmp_path / "cache")
+    asked = ("widths={g8_dim: 40, key_dim: 16}", "optimisation.max_iterations=1", "reports.validate_minutes=0")
+    expected = replace(SMALL, g8_dim=40, key_dim=16)
+    assert train(settings(tmp_path, *asked)).config == expected
+    assert load_network(tmp_path / "out" / "xmem.safetensors").config == expected
+    with pytest.raises(ConfigError, match="widths has no f8_dim; it takes f16_dim"):
+        train(settings(tmp_path, "widths={f8_dim: 48}"))
+    with pytest.raises(ConfigError, match="weights have their own"):
+        train(settings(tmp_path, f"start={tmp_path}/out/xmem.safetensors", "widths={g8_dim: 40}"))
+
+
 def test_mistakes_are_told_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match=r"optimisation\.speed"):
         load_settings(str(CONFIG), ["optimisation.speed=3"])
