@@ -27,15 +27,19 @@ class Precision(StrEnum):
         return torch.autocast(device.type, dtype, enabled=self is not Precision.FP32)
 
     def lay_out(self, network: Network) -> Network:
-        """``network`` itself, its weights channels-last where that is faster: a third of the time on a CPU in bf16.
-
-        In float32 it gains a twelfth and would change the last bits of what earlier versions began.
+        """``network`` itself, its weights channels-last where that is faster: a third of the time on a CPU in bf16, a tenth in
+        float32, where it is depthwise convolutions that gain.
         """
-        return network if self is Precision.FP32 else network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self._channels_last(next(network.parameters()).device):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
 
     def lay_out_frames(self, frames: Tensor) -> Tensor:
         """The same for frames (B, 3, H, W)."""
-        return frames if self is Precision.FP32 else frames.contiguous(memory_format=torch.channels_last)
+        return frames.contiguous(memory_format=torch.channels_last) if self._channels_last(frames.device) else frames
+
+    def _channels_last(self, device: torch.device) -> bool:
+        return self is not Precision.FP32 or device.type == "cpu"
 
 
 def fastest(device: str) -> Precision:

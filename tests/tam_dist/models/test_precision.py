@@ -39,17 +39,24 @@ def test_auto_is_bf16_on_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> N
         assert fastest("auto") == fastest("cuda") == found
 
 
-def test_float32_leaves_networks_and_frames_as_they_are() -> None:
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.BF16])
+def test_on_a_cpu_networks_and_frames_are_laid_out_channels_last_with_the_same_values(precision: Precision) -> None:
     torch.manual_seed(1)
     network, frames = XMem(SMALL).eval(), torch.rand(1, 3, 32, 64)
-    strides = [p.stride() for p in network.parameters()]
-    assert Precision.FP32.lay_out(network) is network
-    assert [p.stride() for p in network.parameters()] == strides
-    assert Precision.FP32.lay_out_frames(frames) is frames
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert [p.stride() for p in Precision.BF16.lay_out(network).parameters()] != strides
+    assert precision.lay_out(network) is network
+    assert network.decoder.pred.weight.is_contiguous(memory_format=torch.channels_last)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert torch.equal(Precision.BF16.lay_out_frames(frames), frames)
+    laid_out = precision.lay_out_frames(frames)
+    assert torch.equal(laid_out, frames)
+    assert laid_out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_elsewhere_float32_stays_as_it_is() -> None:
+    elsewhere = torch.device("meta")
+    network, frames = XMem(SMALL).to(elsewhere), torch.rand(1, 3, 32, 64, device=elsewhere)
+    assert not Precision.FP32.lay_out(network).decoder.pred.weight.is_contiguous(memory_format=torch.channels_last)
+    assert Precision.FP32.lay_out_frames(frames) is frames
 
 
 def test_bf16_masks_are_nearly_those_of_float32_and_memory_stays_float32() -> None:
