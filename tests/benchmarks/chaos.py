@@ -12,6 +12,7 @@ workers (ray.cluster_utils.Cluster), which is lost and replaced, too. ``--addres
 from __future__ import annotations
 
 import argparse
+import logging
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
@@ -98,7 +100,7 @@ class Chaos:
         self.killed: Counter[str] = Counter()
         self.reads = 0
         self.cluster: Cluster | None = None
-        self.node: object = None
+        self.node: Any = None  # Ray's Node
         self.node_due = threading.Event()
 
     def run(self) -> None:
@@ -129,7 +131,7 @@ class Chaos:
         if self.arguments.address is None:
             self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "include_dashboard": False})
             self.arguments.address = self.cluster.address
-        ray.init(address=self.arguments.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=self.arguments.address, log_to_driver=False, logging_level=logging.ERROR)
         if self.arguments.nodes:
             self.add_node()
 

@@ -33,7 +33,7 @@ def measure(video: str, reader: str, frames: int, results: multiprocessing.Queue
 
     def cpu() -> float:
         times = process.cpu_times()
-        return times.user + times.system
+        return float(times.user + times.system)
 
     source = resolve(video)
     begun = cpu()

@@ -26,21 +26,22 @@ from tam_dist.tracking.opening import open_models
 from tam_dist.tracking.session import Models, TrackingSession
 from tam_dist.tracking.spec import SessionSpec
 from tam_dist.training.quality_data import Video, track_video
-from tam_dist.types import Mask, Prompt, TrackedObject
+from tam_dist.types import BoolArray, Mask, Prompt, TrackedObject
 
 _FOUND_WITHIN = 12
 _HELD_OUT = Path("tam_dist/models/embedded/sam-heldout.txt")
 MODES = {"off": ["refinement.mode=off", "refinement.presence=false"], "on": ["refinement.mode=on", "refinement.presence=true"]}
 
 
-def track(clip: Clip, config: Config, models: Models, segmenter: SupportsSegment) -> np.ndarray:
+def track(clip: Clip, config: Config, models: Models, segmenter: SupportsSegment) -> BoolArray:
     """bool (T, H, W)."""
     height, width = clip.object.shape[1:]
     prompt = Prompt("start", 0.0, "benchmark", 0, "it", Mask.from_array(clip.object[0]))
     grid = (width, height, len(clip.frames), config.tracking.chunk_size)
     spec = SessionSpec(*grid, (TrackedObject(1, "it", (255, 0, 0)),), (prompt,), config.propagation, config.refinement)
     session = TrackingSession(spec, models)
-    return track_video(session, Video(clip.name, clip.frames, clip.object, clip.object[0]), segmenter) == 1
+    found: BoolArray = track_video(session, Video(clip.name, clip.frames, clip.object, clip.object[0]), segmenter) == 1
+    return found
 
 
 def figures(clip: Clip, marked: np.ndarray) -> dict[str, float]:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,12 +93,12 @@ def main() -> None:
             scores = np.random.default_rng(index).random((len(rows), OBJECTS), np.float32)
             origin = np.full(scores.shape, 2, np.uint8)
             result = ChunkResult(index, rows.start, labels[rows.start : rows.stop], scores, origin)
-            commits.append(milliseconds(lambda result=result: store.commit(result)) / len(rows))
+            commits.append(milliseconds(partial(store.commit, result)) / len(rows))
         store.close()
         digests = milliseconds(lambda: labels_digest(labels[:CHUNK])) / CHUNK
         reader = ProjectStore.open(folder / "project", write=False)
         assert np.array_equal(reader.labels[:], labels)
-        reads = [milliseconds(lambda f=f: reader.labels[f]) for f in order]
+        reads = [milliseconds(partial(reader.labels.__getitem__, f)) for f in order]
         whole = milliseconds(lambda: reader.labels[:CHUNK]) / CHUNK
         size = stored_bytes(folder / "project" / "masks.zarr") / frames
         files = sum(1 for p in (folder / "project").rglob("*") if p.is_file())
@@ -115,8 +116,11 @@ def main() -> None:
             image.putpalette(palette)
             image.save(images / f"{frame:06d}.png")
 
-        saves = [milliseconds(lambda f=f: save(f)) for f in range(frames)]
-        loads = [milliseconds(lambda f=f: np.asarray(Image.open(images / f"{f:06d}.png"))) for f in order]
+        def load(frame: int) -> None:
+            np.asarray(Image.open(images / f"{frame:06d}.png"))
+
+        saves = [milliseconds(partial(save, f)) for f in range(frames)]
+        loads = [milliseconds(partial(load, f)) for f in order]
         print(f"indexed PNG: {stored_bytes(images) / frames / 1024:6.1f} KiB a frame, {frames} files")
         print(f"  write, no fsync         {statistics.median(saves):6.2f} ms a frame")
         print(f"  random frame            {statistics.median(loads):6.2f} ms (slowest {max(loads):.2f})")

@@ -152,7 +152,7 @@ def main() -> None:
         print(mode, json.dumps({k: round(v, 4) for k, v in summary(tally, tallies[asked.modes[0]]).items()}), flush=True)
         if asked.keep is not None:
             parts = {n: np.concatenate(p) for n, p in asdict(tally).items() if isinstance(p, list)}
-            np.savez(asked.keep.with_suffix(f".{mode}.npz"), **parts)
+            np.savez(asked.keep.with_suffix(f".{mode}.npz"), allow_pickle=False, **parts)
 
 
 if __name__ == "__main__":

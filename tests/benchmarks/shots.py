@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +37,8 @@ def sequences(folder: Path, most: int = 40) -> list[np.ndarray]:
     found = []
     for each in sorted((folder / "JPEGImages").rglob("00000.jpg"))[:14]:
         images = [cv2.imread(str(path)) for path in sorted(each.parent.glob("*.jpg"))[:most]]
-        found.append(np.stack([cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA)[:, :, ::-1] for image in images]))
+        whole = [image for image in images if image is not None]
+        found.append(np.stack([cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA)[:, :, ::-1] for image in whole]))
     return found
 
 
@@ -91,7 +93,7 @@ def detectors() -> dict[str, Detector]:
         print("PySceneDetect is not installed; only ours is judged")
         return found
 
-    def wrap(make: Callable[[], object]) -> Detector:
+    def wrap(make: Callable[[], Any]) -> Detector:
         def run(frames: np.ndarray) -> list[int]:
             detector = make()
             cuts = []
