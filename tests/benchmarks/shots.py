@@ -19,6 +19,7 @@ import numpy as np
 
 from tam_dist.media.reader import open_video
 from tam_dist.media.shots import find_cuts, signatures
+from tam_dist.types import UInt8Array
 
 SIZE = (427, 240)
 Detector = Callable[[np.ndarray], list[int]]
@@ -36,10 +37,15 @@ class Film:
 def sequences(folder: Path, most: int = 40) -> list[np.ndarray]:
     found = []
     for each in sorted((folder / "JPEGImages").rglob("00000.jpg"))[:14]:
-        images = [cv2.imread(str(path)) for path in sorted(each.parent.glob("*.jpg"))[:most]]
-        whole = [image for image in images if image is not None]
-        found.append(np.stack([cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA)[:, :, ::-1] for image in whole]))
+        images = [_read(path) for path in sorted(each.parent.glob("*.jpg"))[:most]]
+        found.append(np.stack([cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA)[:, :, ::-1] for image in images]))
     return found
+
+
+def _read(path: Path) -> UInt8Array:
+    image = cv2.imread(str(path))
+    assert image is not None, path
+    return image.astype(np.uint8, copy=False)
 
 
 def joined(name: str, shots: Sequence[np.ndarray]) -> Film:
