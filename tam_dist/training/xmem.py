@@ -198,6 +198,8 @@ def new_network(config: XMemConfig = SMALL, trunk_weights: str | None = None) ->
 def _first_network(settings: TrainingSettings) -> XMem:
     if unknown := settings.widths.keys() - _WIDTHS:
         raise ConfigError(f"The training setting widths has no {sorted(unknown)[0]}; it takes {', '.join(_WIDTHS)}.")
+    if small := [name for name, width in settings.widths.items() if width < 1]:
+        raise ConfigError(f"The training setting widths.{small[0]} must be at least 1, not {settings.widths[small[0]]}.")
     if settings.start is None:
         return new_network(replace(SMALL, **settings.widths))  # type: ignore[arg-type]
     if settings.widths:

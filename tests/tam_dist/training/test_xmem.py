@@ -134,6 +134,8 @@ def test_widths_are_settings_of_a_network_from_the_start(tmp_path: Path, monkeyp
     assert load_network(tmp_path / "out" / "xmem.safetensors").config == expected
     with pytest.raises(ConfigError, match="widths has no f8_dim; it takes f16_dim"):
         train(settings(tmp_path, "widths={f8_dim: 48}"))
+    with pytest.raises(ConfigError, match=r"widths\.g8_dim must be at least 1, not 0"):
+        train(settings(tmp_path, "widths={g8_dim: 0}"))
     with pytest.raises(ConfigError, match="weights have their own"):
         train(settings(tmp_path, f"start={tmp_path}/out/xmem.safetensors", "widths={g8_dim: 40}"))
 
